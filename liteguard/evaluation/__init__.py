@@ -1,0 +1,3 @@
+"""Name and properties in, decision out: no clock, thread, file or network."""
+
+from __future__ import annotations

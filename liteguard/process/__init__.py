@@ -1,0 +1,3 @@
+"""What a process is made of: fork hooks, worker threads, the logger."""
+
+from __future__ import annotations

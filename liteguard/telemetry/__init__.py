@@ -1,0 +1,3 @@
+"""What happened, kept until it is delivered."""
+
+from __future__ import annotations
