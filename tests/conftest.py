@@ -1,0 +1,89 @@
+"""What every test gets: a clean environment, and a look at what it leaves behind."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).resolve().parent.parent
+LONGEST_FAREWELL_SECONDS = 10.0
+
+
+def own_threads() -> set[threading.Thread]:
+    """Return the living threads that the package started."""
+    return {
+        thread
+        for thread in threading.enumerate()
+        if thread.name.startswith("liteguard-")
+    }
+
+
+def child_processes() -> set[int]:
+    """Return the pids of this process's living children, where the kernel tells."""
+    children: set[int] = set()
+    for listing in Path("/proc/self/task").glob("*/children"):
+        children.update(int(pid) for pid in listing.read_text().split())
+    return {pid for pid in children if _is_worth_naming(pid)}
+
+
+def _is_worth_naming(pid: int) -> bool:
+    try:
+        command = Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
+    # A zombie has no command line; multiprocessing's helpers stay by design.
+    return bool(command) and b"multiprocessing." not in command
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Remove every variable that would configure a client."""
+    for name in list(os.environ):
+        if name.startswith("LITEGUARD_"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left_running() -> Iterator[None]:
+    """Fail a test that leaves threads of the package or child processes alive."""
+    threads, children = own_threads(), child_processes()
+    yield
+    deadline = time.monotonic() + LONGEST_FAREWELL_SECONDS
+    for thread in own_threads() - threads:
+        thread.join(max(0.0, deadline - time.monotonic()))
+    assert {thread.name for thread in own_threads() - threads} == set()
+    assert child_processes() - children == set()
+
+
+@pytest.fixture
+def state_dir(tmp_path: Path) -> Path:
+    """Return a folder that processes of one test share and no other test sees."""
+    path = tmp_path / "state"
+    path.mkdir(mode=0o700)
+    return path
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build the package as it is published and return the file."""
+    folder = tmp_path_factory.mktemp("wheel")
+    build = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", str(folder)]
+    subprocess.run([*build, str(ROOT)], check=True)
+    (built,) = folder.glob("*.whl")
+    return built
+
+
+@pytest.fixture(scope="session")
+def package() -> Path:
+    """Return the folder that holds the package's source."""
+    return ROOT / "liteguard"

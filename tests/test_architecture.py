@@ -1,0 +1,209 @@
+"""The package's shape: what may import what, and how large a piece may be."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import TYPE_CHECKING, Union
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PACKAGE = Path(__file__).resolve().parent.parent / "liteguard"
+MAX_FILE_LINES = 300
+MAX_BODY_LINES = 40
+
+# Lowest first. A module imports only modules of lower layers; a line with a star is one
+# layer, whose modules may import each other.
+LAYERS = [
+    "liteguard.errors",
+    "liteguard.types",
+    "liteguard.backoff",
+    "liteguard.process.identity",
+    "liteguard.process.logs",
+    "liteguard.process.fork",
+    "liteguard.process.worker",
+    "liteguard.options",
+    "liteguard.status",
+    "liteguard.evaluation.*",
+    "liteguard.telemetry.*",
+    "liteguard.transport",
+    "liteguard.host.*",
+    "liteguard",
+    "liteguard.testing",
+    "liteguard.integrations*",
+    "liteguard.devserver*",
+    "liteguard.demo*",
+    "liteguard.cli",
+    "liteguard.__main__",
+]
+
+Function = Union[ast.FunctionDef, ast.AsyncFunctionDef]
+
+
+def modules() -> dict[str, ast.Module]:
+    """Return every module of the package by its dotted name."""
+    found = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+        name = ".".join(parts).removesuffix(".__init__")
+        found[name] = ast.parse(path.read_text(), filename=str(path))
+    return found
+
+
+MODULES = modules()
+FOLDERS = ["evaluation", "host", "process", "telemetry"]
+FACADES = {f"liteguard.{folder}" for folder in FOLDERS}
+
+
+def imports(module: str) -> Iterator[str]:
+    """Yield each module that *module* imports, at its top or inside a function."""
+    for node in ast.walk(MODULES[module]):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from _imported_from(node)
+
+
+def _imported_from(node: ast.ImportFrom) -> Iterator[str]:
+    origin = node.module or ""
+    for alias in node.names:
+        submodule = f"{origin}.{alias.name}"
+        yield submodule if submodule in MODULES else origin
+
+
+def own_imports(module: str) -> set[str]:
+    """Return the modules of this package that *module* imports."""
+    return {name for name in imports(module) if name in MODULES}
+
+
+def third_party_imports(module: str) -> set[str]:
+    """Return the top-level names of everything else that *module* imports."""
+    return {name.partition(".")[0] for name in imports(module)} - {"liteguard"}
+
+
+def layer(module: str) -> int:
+    """Return the position of *module* in LAYERS."""
+    matching = [i for i, pattern in enumerate(LAYERS) if fnmatch(module, pattern)]
+    assert matching, f"{module} has no place in LAYERS of {Path(__file__).name}"
+    return matching[0]
+
+
+def functions() -> Iterator[tuple[str, Function]]:
+    """Yield every function of the package with its place."""
+    for module, tree in MODULES.items():
+        for node in ast.walk(tree):
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                yield f"{module}:{node.name}", node
+
+
+def body_lines(function: Function) -> int:
+    """Return how many lines the body of *function* has, its docstring left out."""
+    body = function.body
+    if ast.get_docstring(function) is not None:
+        body = body[1:]
+    return (body[-1].end_lineno or 0) - body[0].lineno + 1 if body else 0
+
+
+@pytest.mark.parametrize("module", sorted(set(MODULES) - FACADES))
+def test_imports_point_down(module: str) -> None:
+    """Each module imports only modules of lower layers."""
+    own = layer(module)
+    wrong = {
+        name
+        for name in own_imports(module)
+        if layer(name) > own or (layer(name) == own and not LAYERS[own].endswith("*"))
+    }
+    assert not wrong
+
+
+def test_there_are_no_import_cycles() -> None:
+    """No module imports itself by way of others."""
+    remaining = {name: own_imports(name) - {name} for name in MODULES}
+    while free := {
+        name for name, needs in remaining.items() if not needs & set(remaining)
+    }:
+        remaining = {
+            name: needs for name, needs in remaining.items() if name not in free
+        }
+    assert not remaining
+
+
+def test_each_layer_exists() -> None:
+    """Each line of LAYERS names a module or a folder of today."""
+    assert [p for p in LAYERS if not any(fnmatch(m, p) for m in MODULES)] == []
+
+
+def test_folders_have_empty_facades() -> None:
+    """A folder's own file imports nothing, so that importing one module stays cheap."""
+    assert {name: found for name in FACADES if (found := own_imports(name))} == {}
+
+
+@pytest.mark.parametrize(
+    "module", sorted(name for name in MODULES if ".evaluation" in name)
+)
+def test_evaluation_knows_only_its_inputs(module: str) -> None:
+    """Evaluation has no clock, no thread, no file, no network and no logger."""
+    forbidden = {"time", "threading", "os", "io", "pathlib", "socket", "logging"}
+    assert third_party_imports(module) & (forbidden | {"requests", "asyncio"}) == set()
+
+
+@pytest.mark.parametrize(
+    ("library", "owners"),
+    [
+        ("requests", {"liteguard.transport"}),
+        ("filelock", {"liteguard.host.leadership", "liteguard.process.fork"}),
+    ],
+)
+def test_a_library_stays_with_its_owners(library: str, owners: set[str]) -> None:
+    """Only the module that wraps a library imports it."""
+    users = {name for name in MODULES if library in third_party_imports(name)}
+    assert users == owners
+
+
+def test_integrations_use_the_facade_only() -> None:
+    """Integrations need nothing that a user could not import."""
+    reach = {
+        name: own_imports(name) - {"liteguard", "liteguard.testing"}
+        for name in MODULES
+        if name.startswith("liteguard.integrations.")
+    }
+    deeper = {
+        name: {other for other in found if "integrations" not in other}
+        for name, found in reach.items()
+    }
+    assert {name: found for name, found in deeper.items() if found} == {}
+
+
+def test_importing_the_package_leaves_heavy_modules_out() -> None:
+    """HTTP, locks and asyncio are loaded when a client starts, not on import."""
+    program = "import liteguard, sys; print(*sys.modules)"
+    loaded = subprocess.check_output([sys.executable, "-c", program], text=True)
+    heavy = {"requests", "urllib3", "filelock", "asyncio", "sqlite3", "click"}
+    assert heavy & set(loaded.split()) == set()
+
+
+def test_importing_the_package_starts_no_thread() -> None:
+    """Importing has no effect that a fork could copy."""
+    program = "import liteguard, threading; print(threading.active_count())"
+    assert subprocess.check_output([sys.executable, "-c", program], text=True) == "1\n"
+
+
+def test_files_fit_into_one_reading() -> None:
+    """No file is longer than the budget."""
+    lengths = {
+        str(path.relative_to(PACKAGE)): len(path.read_text().splitlines())
+        for path in PACKAGE.rglob("*.py")
+    }
+    assert {name: n for name, n in lengths.items() if n > MAX_FILE_LINES} == {}
+
+
+def test_functions_fit_on_a_screen() -> None:
+    """No function body is longer than the budget."""
+    lengths = {place: body_lines(function) for place, function in functions()}
+    assert {place: n for place, n in lengths.items() if n > MAX_BODY_LINES} == {}
