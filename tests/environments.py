@@ -27,11 +27,19 @@ class Environment:
         self.run("python", "-m", "pip", "install", "-q", *arguments)
 
     def run(self, program: str, *arguments: str, **variables: str) -> str:
-        """Run *program* of this environment and return what it printed.
+        """Run *program* of this environment and return what it printed."""
+        finished = self.call(program, *arguments, **variables)
+        assert finished.returncode == 0, finished.stdout + finished.stderr
+        return finished.stdout
+
+    def call(
+        self, program: str, *arguments: str, **variables: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run *program* of this environment and return how it ended.
 
         It runs outside the source tree, and *variables* are all it is told of Python.
         """
-        finished = subprocess.run(
+        return subprocess.run(
             [str(self.programs / program), *arguments],
             cwd=self.programs,
             env={**_without_python_settings(), **variables},
@@ -39,8 +47,6 @@ class Environment:
             text=True,
             check=False,
         )
-        assert finished.returncode == 0, finished.stdout + finished.stderr
-        return finished.stdout
 
 
 def _without_python_settings() -> dict[str, str]:

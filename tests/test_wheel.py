@@ -72,6 +72,16 @@ def test_installed_package_can_be_imported(installed: Environment) -> None:
     assert installed.run("python", "-c", program) == "LiteguardClient\n"
 
 
-def test_installed_package_brings_its_command(installed: Environment) -> None:
-    """The entry point `liteguard` is on the path of the environment."""
-    assert (installed.programs / "liteguard").exists()
+def test_command_says_which_extra_it_needs(installed: Environment) -> None:
+    """Without the extra that brings its libraries, the command names it and ends."""
+    finished = installed.call("liteguard", "--version")
+    assert finished.returncode == 2
+    assert "pip install 'liteguard[dev]'" in finished.stderr
+
+
+def test_command_works_with_its_extra(wheel: Path, tmp_path: Path) -> None:
+    """The extra `dev` brings all that the local backend's command needs."""
+    environment = Environment(tmp_path / "venv")
+    environment.install(f"liteguard[dev] @ {wheel.as_uri()}")
+    assert "liteguard" in environment.run("liteguard", "--version")
+    assert "--port" in environment.run("liteguard", "dev", "--help")
