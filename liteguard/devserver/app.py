@@ -1,0 +1,41 @@
+"""The web application: routes, middleware and state put together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from fastapi import FastAPI
+
+from liteguard.devserver import data_plane, manage
+from liteguard.devserver.bodies import BoundedBodies
+from liteguard.devserver.bundles import BundleCache
+from liteguard.devserver.problems import install_problem_answers
+from liteguard.devserver.wire import Served
+
+if TYPE_CHECKING:
+    from liteguard.devserver.database import Database
+
+
+class Health(Served):
+    """Says that requests are served."""
+
+    status: Literal["ok"] = "ok"
+
+
+async def show_health() -> Health:
+    """Tell that the server accepts requests."""
+    return Health()
+
+
+def create_app(database: Database) -> FastAPI:
+    """Build the application around an open database, which stays the caller's."""
+    # The interactive documentation would load scripts from another host.
+    app = FastAPI(title="Liteguard local backend", docs_url=None, redoc_url=None)
+    app.state.database = database
+    app.state.bundles = BundleCache()
+    app.add_middleware(BoundedBodies)
+    app.add_api_route("/healthz", show_health, tags=["health"])
+    app.include_router(data_plane.router)
+    app.include_router(manage.router)
+    install_problem_answers(app)
+    return app

@@ -1,0 +1,102 @@
+"""The command ``liteguard dev``; light, because the server is imported only to run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Optional
+
+import click
+
+DEFAULT_PORT = 8420
+DEFAULT_DATABASE = "liteguard-dev.db"
+EPILOG = """
+One line of JSON with url, token, pid and environment goes to standard output once
+requests are accepted; everything else goes to standard error.
+
+Tokens are stored as digests, so the line cannot repeat an earlier one: each start
+issues a fresh token, and those of earlier starts stay valid. Set LITEGUARD_TOKEN (or
+--token, which other users can see in the process list) to keep one token over
+restarts.
+"""
+
+
+class CannotStartError(click.ClickException):
+    """Becomes one line on standard error and exit status 2."""
+
+    exit_code = 2
+
+
+@click.command(epilog=EPILOG)
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    help="Address to listen on. The management API answers this machine only, "
+    "whatever the address.",
+)
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=DEFAULT_PORT,
+    show_default=True,
+    help="Port to listen on; 0 takes any that is free.",
+)
+@click.option(
+    "--db",
+    "database_path",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=DEFAULT_DATABASE,
+    show_default=True,
+    help="SQLite file that keeps everything; made in the current folder by default.",
+)
+@click.option(
+    "--seed",
+    "seed_path",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="JSON file with environments, guards and tokens to add; what exists already "
+    "is not overwritten.",
+)
+@click.option(
+    "--environment",
+    default="default",
+    show_default=True,
+    help="Environment that the token is for; made if it is missing.",
+)
+@click.option(
+    "--token",
+    envvar="LITEGUARD_TOKEN",
+    show_envvar=True,
+    help="Token to accept; by default each start issues a fresh one.",
+)
+@click.option(
+    "--log-requests", is_flag=True, help="Log each request to standard error."
+)
+def dev(
+    *,
+    host: str,
+    port: int,
+    database_path: Path,
+    seed_path: Optional[Path],
+    environment: str,
+    token: Optional[str],
+    log_requests: bool,
+) -> None:
+    """Run a local backend with a database of its own, until SIGINT or SIGTERM."""
+    try:
+        from liteguard.devserver import serving  # noqa: PLC0415 - needs the extra
+    except ModuleNotFoundError as error:
+        install = "pip install 'liteguard[dev]'"
+        raise CannotStartError(f"{error.name} is missing; {install}") from error
+    settings = serving.Settings(
+        host=host,
+        port=port,
+        database_path=database_path,
+        seed_path=seed_path,
+        environment=environment,
+        token=token or None,
+        log_requests=log_requests,
+    )
+    try:
+        serving.serve(settings)
+    except serving.StartError as error:
+        raise CannotStartError(str(error)) from error

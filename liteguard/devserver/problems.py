@@ -1,0 +1,90 @@
+"""How a refused request is answered: one JSON shape for every 4xx and 5xx.
+
+Only field names and reasons are reflected, never values: a value may be a token.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Optional
+
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI, Request
+
+
+class Problem(BaseModel):
+    """What was wrong with a request.
+
+    Args:
+        field: Dotted path of the offending field, or ``None`` if no field is at fault.
+        reason: What is wrong with it, in words.
+    """
+
+    field: Optional[str] = None
+    reason: str
+
+
+class ProblemBody(BaseModel):
+    """The body of every answer that is an error.
+
+    Args:
+        error: The first problem found.
+    """
+
+    error: Problem
+
+
+class RequestProblem(Exception):
+    """A request that cannot be served; becomes the answer.
+
+    Args:
+        status: HTTP status of the answer.
+        reason: What is wrong, in words and without the offending value.
+        field: Dotted path of the offending field, if one is.
+    """
+
+    def __init__(
+        self, status: int, reason: str, *, field: Optional[str] = None
+    ) -> None:
+        super().__init__(reason)
+        self.status = status
+        self.problem = Problem(field=field, reason=reason)
+
+
+def answer(status: int, problem: Problem) -> JSONResponse:
+    """Build the answer for a problem."""
+    return JSONResponse(ProblemBody(error=problem).model_dump(), status_code=status)
+
+
+def dotted(location: tuple[object, ...]) -> Optional[str]:
+    """Name a field the way a reader of JSON would: ``rules.0.operator``."""
+    return ".".join(str(part) for part in location) or None
+
+
+def install_problem_answers(app: FastAPI) -> None:
+    """Have every error of *app* answered in the one shape."""
+
+    @app.exception_handler(RequestProblem)
+    async def refused(_: Request, refusal: RequestProblem) -> JSONResponse:
+        return answer(refusal.status, refusal.problem)
+
+    @app.exception_handler(HTTPException)
+    async def http(_: Request, error: HTTPException) -> JSONResponse:
+        response = answer(error.status_code, Problem(reason=str(error.detail)))
+        response.headers.update(error.headers or {})
+        return response
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
+        first = error.errors()[0]
+        # The leading part says body, query or path: noise to the reader.
+        field = dotted(tuple(first["loc"][1:]))
+        return answer(422, Problem(field=field, reason=str(first["msg"])))
+
+    @app.exception_handler(Exception)
+    async def failed(_: Request, __: Exception) -> JSONResponse:
+        return answer(500, Problem(reason="internal error; see the server's log"))

@@ -1,0 +1,83 @@
+"""Seed files: environments, guards and tokens to start with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import Field, ValidationError
+
+from liteguard.devserver.environments import (
+    NewEnvironment,
+    ensure_environment,
+    find_environment,
+)
+from liteguard.devserver.guards import ensure_guard
+from liteguard.devserver.problems import dotted
+from liteguard.devserver.tokens import TokenText, ensure_token
+from liteguard.devserver.wire import Guard, Managed
+
+if TYPE_CHECKING:
+    import sqlite3
+    from pathlib import Path
+
+
+class SeedError(Exception):
+    """A seed file that cannot be read or is not of the documented form."""
+
+
+class SeedEnvironment(NewEnvironment):
+    """An environment with what belongs to it.
+
+    Args:
+        guards: Its guards.
+        tokens: Tokens for it alone.
+    """
+
+    guards: list[Guard] = Field(default_factory=list)
+    tokens: list[TokenText] = Field(default_factory=list)
+
+
+class Seed(Managed):
+    """The whole file.
+
+    Args:
+        environments: Environments and what belongs to them.
+        tokens: Tokens for all environments.
+    """
+
+    environments: list[SeedEnvironment] = Field(default_factory=list)
+    tokens: list[TokenText] = Field(default_factory=list)
+
+
+def read_seed(path: Path) -> Seed:
+    """Read and check a seed file.
+
+    Raises:
+        SeedError: What is wrong with it, in one line and without its values.
+    """
+    try:
+        return Seed.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise SeedError(f"seed file {path}: {error.strerror}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = dotted(first["loc"]) or "the file"
+        raise SeedError(f"seed file {path}: {place}: {first['msg']}") from error
+
+
+def plant(connection: sqlite3.Connection, seed: Seed) -> None:
+    """Add what the database does not have yet; nothing is overwritten.
+
+    Args:
+        connection: Inside a write transaction.
+        seed: What to add.
+    """
+    for environment in seed.environments:
+        ensure_environment(connection, environment)
+        owner = find_environment(connection, environment.name)
+        for guard in environment.guards:
+            ensure_guard(connection, owner.id, guard)
+        for token in environment.tokens:
+            ensure_token(connection, token, environment.name)
+    for token in seed.tokens:
+        ensure_token(connection, token, None)

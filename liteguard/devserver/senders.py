@@ -1,0 +1,41 @@
+"""Who sent a request, as its headers tell."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Optional
+
+if TYPE_CHECKING:
+    from fastapi import Request
+
+MAX_HEADER_CHARACTERS = 200
+"""What is kept of a header; the rest is cut off."""
+
+
+@dataclass(frozen=True)
+class Sender:
+    """The process behind a request.
+
+    Args:
+        pid: Its process id, as text.
+        process: Its opaque id, unique beyond reuse of process ids.
+        user_agent: Name and version of the client.
+    """
+
+    pid: Optional[str] = None
+    process: Optional[str] = None
+    user_agent: Optional[str] = None
+
+
+def sender_of(request: Request) -> Sender:
+    """Read the sender of a request from its headers."""
+    return Sender(
+        pid=_bounded(request, "X-Liteguard-Pid"),
+        process=_bounded(request, "X-Liteguard-Process"),
+        user_agent=_bounded(request, "User-Agent"),
+    )
+
+
+def _bounded(request: Request, name: str) -> Optional[str]:
+    value = request.headers.get(name)
+    return value[:MAX_HEADER_CHARACTERS] if value else None

@@ -1,0 +1,193 @@
+"""Start the local backend: open the database, bind, serve, and say where.
+
+Everything but the one line of JSON goes to standard error.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import socket
+import sqlite3
+import sys
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NoReturn, Optional
+
+import uvicorn
+from pydantic import TypeAdapter, ValidationError
+
+from liteguard.devserver.app import create_app
+from liteguard.devserver.database import Database
+from liteguard.devserver.environments import (
+    DEFAULT_NAME,
+    NewEnvironment,
+    ensure_environment,
+)
+from liteguard.devserver.migrations import SchemaTooNewError
+from liteguard.devserver.problems import RequestProblem
+from liteguard.devserver.seed import SeedError, plant, read_seed
+from liteguard.devserver.tokens import (
+    NewToken,
+    TokenText,
+    authorise,
+    ensure_token,
+    issue_token,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import FrameType
+
+SHUTDOWN_SECONDS = 2
+"""How long requests under way may take once the server was told to stop."""
+
+
+class StartError(Exception):
+    """The backend cannot start; the message is one line for the user."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to start.
+
+    Args:
+        host: Address to listen on.
+        port: Port to listen on; 0 takes any that is free.
+        database_path: The SQLite file, created if missing.
+        seed_path: A seed file, or ``None``.
+        environment: The environment that the token is for, created if missing.
+        token: The token to accept; ``None`` makes a new one.
+        log_requests: Log each request to standard error.
+    """
+
+    host: str
+    port: int
+    database_path: Path
+    seed_path: Optional[Path]
+    environment: str
+    token: Optional[str] = field(repr=False)
+    log_requests: bool
+
+
+class AnnouncingServer(uvicorn.Server):
+    """A server that tells where it is as soon as it accepts requests.
+
+    Args:
+        config: As for the base class.
+        announcement: What to write to standard output then.
+    """
+
+    def __init__(self, config: uvicorn.Config, announcement: str) -> None:
+        super().__init__(config)
+        self._announcement = announcement
+
+    async def startup(self, sockets: Optional[list[socket.socket]] = None) -> None:
+        """Start accepting, then announce."""
+        await super().startup(sockets=sockets)
+        if self.started:
+            sys.stdout.write(self._announcement + "\n")
+            sys.stdout.flush()
+
+
+def serve(settings: Settings) -> None:
+    """Run the backend until SIGINT or SIGTERM.
+
+    Args:
+        settings: How to start.
+
+    Raises:
+        StartError: The database, the seed file, the token or the port cannot be used.
+        SystemExit: With status 0, after a signal to stop.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # The server restores these and raises the signal again once it has stopped.
+        signal.signal(number, _leave)
+    logging.basicConfig(stream=sys.stderr, format="%(levelname)s %(message)s")
+    database = _open(settings)
+    try:
+        token = _prepare(database, settings)
+        with _bind(settings) as listener:
+            _run(database, listener, settings, token)
+    finally:
+        database.close()
+
+
+def _leave(_: int, __: Optional[FrameType]) -> NoReturn:
+    raise SystemExit(0)
+
+
+def _open(settings: Settings) -> Database:
+    try:
+        return Database(settings.database_path)
+    except (sqlite3.Error, SchemaTooNewError) as error:
+        raise StartError(f"database {settings.database_path}: {error}") from error
+
+
+def _prepare(database: Database, settings: Settings) -> str:
+    """Fill the database with what the first request needs; return the token."""
+    try:
+        seed = read_seed(settings.seed_path) if settings.seed_path else None
+        with database.writing() as connection:
+            if seed:
+                plant(connection, seed)
+            for name in (DEFAULT_NAME, settings.environment):
+                ensure_environment(connection, NewEnvironment(name=name))
+            return _accept_token(connection, settings)
+    except SeedError as error:
+        raise StartError(str(error)) from error
+    except ValidationError as error:
+        raise StartError(str(error.errors()[0]["msg"])) from error
+    except RequestProblem as error:
+        raise StartError(f"environment {settings.environment}: {error}") from error
+    except sqlite3.Error as error:
+        raise StartError(f"database {settings.database_path}: {error}") from error
+
+
+def _accept_token(connection: sqlite3.Connection, settings: Settings) -> str:
+    if settings.token is None:
+        return issue_token(connection, NewToken(environment=settings.environment)).token
+    token = TypeAdapter(TokenText).validate_python(settings.token)
+    ensure_token(connection, token, settings.environment)
+    authorise(connection, token, settings.environment)
+    return token
+
+
+def _bind(settings: Settings) -> socket.socket:
+    address = (settings.host, settings.port)
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        return socket.create_server(address, family=family, backlog=2048)
+    except OSError as error:
+        place = f"{settings.host} port {settings.port}"
+        raise StartError(f"cannot listen on {place}: {error.strerror}") from error
+
+
+def _run(
+    database: Database, listener: socket.socket, settings: Settings, token: str
+) -> None:
+    if settings.log_requests:
+        logging.getLogger("uvicorn.access").setLevel(logging.INFO)
+    config = uvicorn.Config(
+        create_app(database),
+        access_log=settings.log_requests,
+        log_config=None,  # ours goes to standard error
+        log_level=None,
+        lifespan="off",
+        proxy_headers=False,  # nobody may claim to be a local program
+        server_header=False,
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+    )
+    announcement = {
+        "url": _url(listener),
+        "token": token,
+        "pid": os.getpid(),
+        "environment": settings.environment,
+    }
+    AnnouncingServer(config, json.dumps(announcement)).run(sockets=[listener])
+
+
+def _url(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
