@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Mapping, Optional, Union
+from typing import Any, Optional, Union
 
 PropertyValue = Union[bool, int, float, str]
 """What a rule can compare. Other values are accepted and never match."""

@@ -1,0 +1,118 @@
+"""What one call of a check passes: gathered, checked, and made one thing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Optional, Union
+
+from liteguard.process.logs import logger
+from liteguard.types import Options
+
+CallOptions = Union[Options, Mapping[str, Any], None]
+
+
+class Call(NamedTuple):
+    """What one call adds to its subject."""
+
+    properties: Mapping[str, Any]
+    fallback: Optional[bool]
+    disable_measurement: Optional[bool]
+
+
+_NO_CALL = Call({}, None, None)
+_PLAIN = frozenset({str, bool, int, float, type(None)})
+_MAX_REPORTED = 100
+_reported: set[str] = set()
+
+
+def call_of(
+    options: CallOptions,
+    properties: Optional[Mapping[str, Any]],
+    fallback: object,
+    disable_measurement: object,
+) -> Call:
+    """Gather the arguments of a check; keywords beat the options object.
+
+    Raises:
+        TypeError: An argument is of the wrong kind; the message says what is right.
+    """
+    if options is properties is fallback is disable_measurement is None:
+        return _NO_CALL
+    given = _NO_CALL if options is None else _from_options(options)
+    return Call(
+        checked_properties(given.properties, properties or {})
+        if properties is None or isinstance(properties, Mapping)
+        else _refuse_properties(properties),
+        _flag("fallback", given.fallback if fallback is None else fallback),
+        _flag(
+            "disable_measurement",
+            given.disable_measurement
+            if disable_measurement is None
+            else disable_measurement,
+        ),
+    )
+
+
+def checked_properties(
+    properties: Optional[Mapping[str, Any]], more: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return both together; a value that no rule can match is logged once by name.
+
+    Raises:
+        TypeError: *properties* is no dict.
+    """
+    if properties is not None and not isinstance(properties, Mapping):
+        _refuse_properties(properties)
+    values = {**(properties or {}), **more}
+    for name, value in values.items():
+        if type(value) not in _PLAIN:
+            _report(name, value)
+    return values
+
+
+def _from_options(options: CallOptions) -> Call:
+    if isinstance(options, Options):
+        return Call(options.properties, options.fallback, options.disable_measurement)
+    if not isinstance(options, Mapping):
+        raise TypeError(
+            "options of a check must be an Options object or a dict, got "
+            f"{type(options).__name__}; properties go into properties={{...}}"
+        )
+    unknown = sorted(set(options) - set(Call._fields))
+    if unknown:
+        raise TypeError(
+            f"unknown option {unknown[0]!r} of a check; "
+            f"known are: {', '.join(Call._fields)}"
+        )
+    return Call(
+        options.get("properties") or {},
+        options.get("fallback"),
+        options.get("disable_measurement"),
+    )
+
+
+def _flag(name: str, value: object) -> Optional[bool]:
+    if value is None or isinstance(value, bool):
+        return value
+    raise TypeError(f"{name} must be True or False, got {value!r}")
+
+
+def _refuse_properties(properties: object) -> Any:
+    raise TypeError(
+        f"properties must be a dict, got {type(properties).__name__}: "
+        'pass {"plan": "pro"} or plan="pro"'
+    )
+
+
+def _report(name: object, value: object) -> None:
+    if isinstance(value, (str, int, float)) or len(_reported) >= _MAX_REPORTED:
+        return
+    text = f"{name!s:.100}"
+    if text not in _reported:
+        _reported.add(text)
+        logger.warning(
+            "liteguard: property %r is of type %s, which no rule can match: "
+            "pass a str, bool, int or float, such as str(value)",
+            text,
+            type(value).__name__,
+        )

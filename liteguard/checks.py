@@ -1,0 +1,118 @@
+"""The four ways to ask about a guard, the same for a client and for a scope."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar
+
+from liteguard.calls import CallOptions, call_of
+from liteguard.evaluation.table import GuardDecision
+from liteguard.executing import GuardedRun
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from liteguard.checker import Checker, Subject
+
+T = TypeVar("T")
+
+
+class GuardChecks:
+    """Checks for a subject. Thread-safe, and the same on both sides of a fork."""
+
+    __slots__ = ()
+    _checker: Checker
+
+    def _subject(self) -> Subject:
+        """Return for whom checks are made."""
+        raise NotImplementedError
+
+    def is_open(
+        self,
+        name: str,
+        options: CallOptions = None,
+        *,
+        properties: Optional[Mapping[str, Any]] = None,
+        fallback: Optional[bool] = None,
+        disable_measurement: Optional[bool] = None,
+    ) -> bool:
+        """Return whether guard *name* is open.
+
+        Never blocks, and never raises because of data.
+
+        Args:
+            name: The guard.
+            options: An `Options` object or a dict; the arguments below beat it.
+            properties: Laid over the scope's for this check.
+            fallback: Answer while no bundle is there; the client's if not given.
+            disable_measurement: Leave process readings out of the signal.
+
+        Raises:
+            TypeError: *name* is no str, or an argument is of the wrong kind.
+        """
+        call = call_of(options, properties, fallback, disable_measurement)
+        frame = sys._getframe(1)
+        return self._checker.check(self._subject(), name, call, frame).is_open
+
+    def peek_is_open(
+        self,
+        name: str,
+        options: CallOptions = None,
+        *,
+        properties: Optional[Mapping[str, Any]] = None,
+        fallback: Optional[bool] = None,
+        disable_measurement: Optional[bool] = None,
+    ) -> bool:
+        """Return what `is_open` would, sending no signal and using up no limit."""
+        call = call_of(options, properties, fallback, disable_measurement)
+        return self._checker.check(self._subject(), name, call, None).is_open
+
+    def evaluate(
+        self,
+        name: str,
+        options: CallOptions = None,
+        *,
+        properties: Optional[Mapping[str, Any]] = None,
+        fallback: Optional[bool] = None,
+        disable_measurement: Optional[bool] = None,
+    ) -> GuardDecision:
+        """Return the answer of `is_open` with its reason, and record the check."""
+        call = call_of(options, properties, fallback, disable_measurement)
+        frame = sys._getframe(1)
+        verdict = self._checker.check(self._subject(), name, call, frame)
+        return GuardDecision(
+            name=name,
+            is_open=verdict.is_open,
+            adopted=verdict.properties is not None,
+            reason=verdict.reason,
+            matched_rule_index=verdict.rule_index,
+            properties=dict(verdict.properties or {}),
+        )
+
+    def execute_if_open(
+        self,
+        name: str,
+        fn: Callable[[], T],
+        options: CallOptions = None,
+        *,
+        properties: Optional[Mapping[str, Any]] = None,
+        fallback: Optional[bool] = None,
+        disable_measurement: Optional[bool] = None,
+    ) -> Optional[T]:
+        """Run *fn* if the guard is open, and record how long it took and how it ended.
+
+        Args:
+            name: The guard.
+            fn: Takes no argument. What it returns is awaitable if *fn* is a coroutine
+                function; the execution then ends when it was awaited.
+            options: As in `is_open`, like the arguments below.
+            properties: As in `is_open`.
+            fallback: As in `is_open`.
+            disable_measurement: As in `is_open`.
+
+        Returns:
+            What *fn* returned, or ``None`` if the guard is closed.
+        """
+        call = call_of(options, properties, fallback, disable_measurement)
+        run = GuardedRun(self._checker, name, sys._getframe(1))
+        return run.run(self._subject(), call, fn)

@@ -1,0 +1,79 @@
+"""When the host last asked the backend: a new leader keeps the old one's rhythm."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Optional
+
+import orjson
+
+from liteguard.host.statedir import write_atomically
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@dataclass(frozen=True)
+class PollRecord:
+    """One request for guards, and what follows from it. Times are monotonic seconds.
+
+    Args:
+        boot_id: The boot whose clock the times are of; another boot's mean nothing.
+        asked_at: When the backend was asked.
+        confirmed_at: When it last confirmed or replaced the bundle; ``None`` if never.
+        due_at: When it is to be asked next.
+        failures: How many requests in a row have failed.
+        error: The last failure as text; ``None`` if the request succeeded.
+    """
+
+    boot_id: str
+    asked_at: float
+    confirmed_at: Optional[float]
+    due_at: float
+    failures: int = 0
+    error: Optional[str] = None
+
+
+class PollLog:
+    """The host's last `PollRecord`, in the state folder or, without one, in memory.
+
+    Args:
+        path: The file; ``None`` keeps the record in this process.
+        boot_id: This boot; records of another are ignored.
+    """
+
+    def __init__(self, path: Optional[Path], boot_id: str) -> None:
+        self._path = path
+        self._boot_id = boot_id
+        self._record: Optional[PollRecord] = None
+
+    def write(self, record: PollRecord) -> None:
+        """Keep *record*; if it cannot be written, others lose the rhythm only."""
+        self._record = record
+        if self._path is None:
+            return
+        try:
+            write_atomically(self._path, orjson.dumps(asdict(record)))
+        except OSError:
+            # The snapshot goes to the same folder and reports the same trouble.
+            return
+
+    def read(self) -> Optional[PollRecord]:
+        """Return the host's last record, or ``None``. Blocks for one small file."""
+        if self._path is None:
+            return self._record
+        try:
+            fields = orjson.loads(self._path.read_bytes())
+            record = PollRecord(**fields)
+            _check(record)
+        except (OSError, ValueError, TypeError):
+            return self._record
+        return record if record.boot_id == self._boot_id else self._record
+
+
+def _check(record: PollRecord) -> None:
+    for moment in (record.asked_at, record.due_at, record.confirmed_at or 0.0):
+        if not isinstance(moment, (int, float)):
+            raise TypeError("not a time")
+    if not isinstance(record.failures, int):
+        raise TypeError("not a number")

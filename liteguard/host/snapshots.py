@@ -1,0 +1,229 @@
+"""The bundle on disk: written whole by the leader, read guard by guard by everyone.
+
+Layout: one line of JSON (the header), the index of guards, the guards. The header holds
+a code over itself and the index, keyed by the token; the index holds a digest of each
+guard, checked when that guard is read. So a follower's cost does not grow with the
+guards it never asks for, and nobody without the token can forge an answer.
+"""
+
+from __future__ import annotations
+
+import hmac
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any, Optional
+
+import orjson
+
+from liteguard.errors import SnapshotError
+from liteguard.host.statedir import write_atomically
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_FORMAT = 1
+_LONGEST_HEADER_BYTES = 4096
+_LARGEST_INDEX_BYTES = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A bundle as it lies on disk.
+
+    Args:
+        generation: Grows with every bundle of this host.
+        etag: The backend's tag; "" if it gave none.
+        refresh_rate_seconds: What the backend asked for; ``None`` if nothing.
+        documents: Each guard's JSON by name.
+    """
+
+    generation: int
+    etag: str
+    refresh_rate_seconds: Optional[float]
+    documents: Mapping[str, bytes]
+
+
+class SnapshotStore:
+    """Writes and reads the snapshot file of one state folder.
+
+    Used by one thread at a time. Holds no descriptor itself; a `Snapshot` does, for
+    as long as something refers to its documents.
+
+    Args:
+        path: The snapshot file.
+        token: The project client token; only a key derived from it is kept.
+    """
+
+    def __init__(self, path: Path, token: str) -> None:
+        self._path = path
+        self._key = blake2b(
+            token.encode(), digest_size=32, person=b"liteguard-snap"
+        ).digest()
+        self._seen: Optional[tuple[int, int, int]] = None
+
+    def write(self, snapshot: Snapshot) -> None:
+        """Replace the file. Blocks for the writing, not for the disk.
+
+        Raises:
+            OSError: The folder is gone, full or read-only; the old snapshot stays.
+        """
+        index, guards = _encode(snapshot.documents)
+        header = {
+            "format": _FORMAT,
+            "generation": snapshot.generation,
+            "etag": snapshot.etag,
+            "refresh_rate_seconds": snapshot.refresh_rate_seconds,
+            "index_bytes": len(index),
+        }
+        header["code"] = self._code(header, index)
+        head = orjson.dumps(header) + b"\n"
+        write_atomically(self._path, b"".join((head, index, *guards)))
+
+    def read_if_changed(self) -> Optional[Snapshot]:
+        """Return the snapshot unless it is the one that was read last.
+
+        Blocks for one look at the file, and for its header and index if it changed.
+
+        Raises:
+            SnapshotError: It is torn, forged, foreign or of an unknown format; it is
+                not looked at again until it changes.
+        """
+        try:
+            status = self._path.lstat()
+        except OSError:
+            self._seen = None
+            return None
+        # Two writes may share one mtime: the inode and the size tell them apart.
+        seen = (status.st_mtime_ns, status.st_ino, status.st_size)
+        if seen == self._seen:
+            return None
+        self._seen = seen
+        return self._read()
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether there was no file at the last look."""
+        return self._seen is None
+
+    def _read(self) -> Optional[Snapshot]:
+        try:
+            file = _OpenSnapshot(self._path)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise self._refusal(str(error.strerror)) from error
+        head, newline, _ = file.read(0, _LONGEST_HEADER_BYTES).partition(b"\n")
+        header = self._decode(head if newline else b"")
+        index_bytes = header.get("index_bytes")
+        if not isinstance(index_bytes, int) or index_bytes > _LARGEST_INDEX_BYTES:
+            raise self._refusal("its header is damaged")
+        index = file.read(len(head) + 1, index_bytes)
+        code = str(header.pop("code", ""))
+        if not hmac.compare_digest(code.encode(), self._code(header, index).encode()):
+            raise self._refusal("it was not written with this token, or is damaged")
+        start = len(head) + 1 + index_bytes
+        return Snapshot(
+            generation=header["generation"],
+            etag=header["etag"],
+            refresh_rate_seconds=header["refresh_rate_seconds"],
+            documents=_Documents(file, self._decode(index), start),
+        )
+
+    def _decode(self, data: bytes) -> dict[str, Any]:
+        try:
+            decoded = orjson.loads(data)
+        except orjson.JSONDecodeError as error:
+            raise self._refusal("it is torn or no snapshot") from error
+        if not isinstance(decoded, dict):
+            raise self._refusal("it is no snapshot")
+        return decoded
+
+    def _code(self, header: Mapping[str, Any], index: bytes) -> str:
+        if header.get("format") != _FORMAT:
+            raise self._refusal("its format is unknown")
+        mac = blake2b(key=self._key, digest_size=32)
+        mac.update(orjson.dumps(header, option=orjson.OPT_SORT_KEYS))
+        mac.update(index)
+        return mac.hexdigest()
+
+    def _refusal(self, why: str) -> SnapshotError:
+        return SnapshotError(
+            f"refused the snapshot {self._path}: {why}", path=str(self._path)
+        )
+
+
+def _encode(documents: Mapping[str, bytes]) -> tuple[bytes, list[bytes]]:
+    index: dict[str, tuple[int, int, str]] = {}
+    guards: list[bytes] = []
+    offset = 0
+    for name, document in documents.items():
+        if _is_encodable(name):
+            index[name] = (offset, len(document), _digest(document))
+            guards.append(document)
+            offset += len(document)
+    return orjson.dumps(index), guards
+
+
+def _is_encodable(name: str) -> bool:
+    """Whether a name is text: JSON can spell half a surrogate pair, UTF-8 cannot."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _digest(document: bytes) -> str:
+    return blake2b(document, digest_size=16).hexdigest()
+
+
+class _OpenSnapshot:
+    """A snapshot file held open: what was replaced at its path stays readable here."""
+
+    def __init__(self, path: Path) -> None:
+        self._descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        status = os.fstat(self._descriptor)
+        if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid():
+            raise PermissionError(0, "it is no file of this user")
+
+    def __del__(self) -> None:
+        if hasattr(self, "_descriptor"):
+            os.close(self._descriptor)
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Read at a position of its own, so that threads and forks do not interfere."""
+        return os.pread(self._descriptor, size, offset)
+
+
+class _Documents(Mapping[str, bytes]):
+    """Each guard's JSON, read and verified when it is asked for. Thread-safe."""
+
+    def __init__(self, file: _OpenSnapshot, index: dict[str, Any], start: int) -> None:
+        self._file = file
+        self._index = index
+        self._start = start
+
+    def __getitem__(self, name: str) -> bytes:
+        offset, size, digest = self._index[name]
+        document = self._file.read(self._start + offset, size)
+        if _digest(document) != digest:
+            raise SnapshotError(
+                f"guard {name!r} of the snapshot is damaged", path="bundle"
+            )
+        return document
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._index)
+
+    def __len__(self) -> int:
+        return len(self._index)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._index
+
+    def digest(self, name: str) -> str:
+        """Return what changes when the guard changes, without reading it."""
+        return str(self._index[name][2])

@@ -1,0 +1,165 @@
+"""The folder that the processes of a host share: its place, its owner, its files.
+
+Everything in it is readable and writable by one user alone, and no symbolic link is
+followed on the way to it.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import tempfile
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import TYPE_CHECKING, Optional
+
+from liteguard.errors import StateFolderError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_OWNER_ONLY = 0o700
+_OTHERS = 0o077
+
+
+@dataclass(frozen=True)
+class StateFolder:
+    """One folder per backend, token and environment. File names carry their format.
+
+    Args:
+        path: The folder; owned by the effective user, mode 0700.
+        owner: The effective user when the folder was opened.
+        refused: Why better candidates were not taken, as text; "" if the first was.
+    """
+
+    path: Path
+    owner: int
+    refused: str = ""
+
+    @property
+    def leader_lock_path(self) -> Path:
+        """The file whose lock makes a process the leader; never deleted."""
+        return self.path / "leader-1.lock"
+
+    @property
+    def snapshot_path(self) -> Path:
+        """The bundle as the leader last wrote it."""
+        return self.path / "bundle-1.json"
+
+    @property
+    def polls_path(self) -> Path:
+        """When the backend was last asked, and when it will be next."""
+        return self.path / "polls-1.json"
+
+    @property
+    def journals_path(self) -> Path:
+        """The folder of the processes' journals."""
+        return self.path / "journals-1"
+
+
+def open_state_folder(
+    setting: Optional[str], *, token: str, backend_url: str, environment: str
+) -> StateFolder:
+    """Find, make and verify the state folder; blocks for a few file operations.
+
+    Candidates in order: *setting*, ``$XDG_RUNTIME_DIR/liteguard``, and
+    ``liteguard-<uid>`` in the temporary folder.
+
+    Args:
+        setting: The ``state_dir`` option. If it belongs to someone else or is
+            shared, a folder of this user's own is made in it.
+        token: The project client token; it enters the folder's name as a keyed hash.
+        backend_url: The backend, part of the name.
+        environment: The environment, part of the name.
+
+    Raises:
+        StateFolderError: No candidate can be used; the message says why for each.
+    """
+    if not hasattr(os, "geteuid"):
+        raise StateFolderError("this platform has no fork: one process, no sharing")
+    name = _folder_name(token, backend_url, environment)
+    refusals: list[str] = []
+    for candidate in _candidates(setting):
+        try:
+            path = _private(_private(candidate) / name)
+            _private(path / "journals-1")
+        except OSError as error:
+            reason = error.strerror or str(error)
+            refusals.append(f"{candidate}: {reason}")
+        else:
+            return StateFolder(path, os.geteuid(), "; ".join(refusals))
+    raise StateFolderError("; ".join(refusals))
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Replace *path* by a file that holds *data*: readers see the old or the new one.
+
+    Not synchronised to the disk: after a crash of the machine the data is made anew.
+
+    Raises:
+        OSError: As the file system says; *path* is then unchanged.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(temporary, flags, 0o600)
+    try:
+        with open(descriptor, "wb", closefd=True) as file:  # noqa: PTH123  a descriptor
+            file.write(data)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _folder_name(token: str, backend_url: str, environment: str) -> str:
+    identity = f"{backend_url}\n{environment}".encode()
+    key = blake2b(token.encode(), digest_size=32).digest()
+    return blake2b(
+        identity, key=key, digest_size=12, person=b"liteguard-dir"
+    ).hexdigest()
+
+
+def _candidates(setting: Optional[str]) -> Iterator[Path]:
+    own_name = f"liteguard-{os.geteuid()}"
+    if setting is not None:
+        chosen = Path(setting).absolute()
+        yield chosen / own_name if _is_shared(chosen) else chosen
+    runtime_dir = os.environ.get("XDG_RUNTIME_DIR")
+    if runtime_dir and Path(runtime_dir).is_absolute():
+        yield Path(runtime_dir) / "liteguard"
+    yield Path(tempfile.gettempdir()) / own_name
+
+
+def _is_shared(path: Path) -> bool:
+    """Whether others own the folder or may write to it, as with /tmp itself."""
+    try:
+        status = path.lstat()
+    except OSError:
+        return False
+    is_others = status.st_uid != os.geteuid()
+    return stat.S_ISDIR(status.st_mode) and (is_others or bool(status.st_mode & 0o022))
+
+
+def _private(path: Path) -> Path:
+    """Make *path* if it is missing, and refuse it unless it is ours alone."""
+    try:
+        path.mkdir(_OWNER_ONLY, parents=False)
+    except FileExistsError:
+        pass
+    except FileNotFoundError:
+        path.parent.mkdir(_OWNER_ONLY, parents=True, exist_ok=True)
+        path.mkdir(_OWNER_ONLY, exist_ok=True)
+    status = path.lstat()
+    if not stat.S_ISDIR(status.st_mode):
+        raise NotADirectoryError(0, "is not a folder", str(path))
+    if status.st_uid != os.geteuid():
+        raise PermissionError(0, "belongs to another user", str(path))
+    if status.st_mode & _OTHERS:
+        path.chmod(_OWNER_ONLY)
+    if not os.access(path, os.W_OK | os.X_OK, effective_ids=_CAN_ASK_EFFECTIVE):
+        raise PermissionError(0, "cannot be written", str(path))
+    return path
+
+
+_CAN_ASK_EFFECTIVE = os.access in os.supports_effective_ids

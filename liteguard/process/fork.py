@@ -1,0 +1,167 @@
+"""The one set of fork hooks, and a flag that no child inherits.
+
+Hooks never log, import or wait without a bound: whatever lock another thread holds
+at the fork stays held in the child for ever.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import sys
+import threading
+import time
+import weakref
+from typing import Callable, Optional, Protocol, Union
+
+_MADV_WIPEONFORK = 18
+# An after-hook that never comes (uWSGI runs some hooks and not others) must not
+# keep a process parked: no fork takes this long.
+_LONGEST_FORK_SECONDS = 1.0
+
+
+class Forkable(Protocol):
+    """What takes part in a fork. Both methods must return within milliseconds."""
+
+    def park(self) -> None:
+        """Let go of threads and locks; called in the parent, before the fork."""
+
+    def reset_after_fork(self) -> None:
+        """Replace what was inherited, touching none of it; called in the child."""
+
+
+class _Forks:
+    """Which clients take part, and whether a fork is under way right now."""
+
+    def __init__(self) -> None:
+        self.clients: tuple[weakref.ref[Forkable], ...] = ()
+        self.registration = threading.Lock()
+        self.has_hooks = False
+        self.begun: dict[int, float] = {}
+        self.errors: list[Exception] = []
+        self.kernel_wipes: Optional[bool] = None
+
+    def before(self) -> None:
+        self.begun[threading.get_ident()] = time.monotonic()
+        for client in self._living():
+            self._guarded(client.park)
+
+    def after_in_parent(self) -> None:
+        self.begun.pop(threading.get_ident(), None)
+
+    def after_in_child(self) -> None:
+        self.registration = threading.Lock()
+        self.begun = {}
+        for client in self._living():
+            self._guarded(client.reset_after_fork)
+
+    def _living(self) -> list[Forkable]:
+        return [client for ref in self.clients if (client := ref()) is not None]
+
+    def _guarded(self, hook: Callable[[], None]) -> None:
+        try:
+            hook()
+        except Exception as error:  # noqa: BLE001  one client's failure must not stop the rest
+            self.errors.append(error)
+
+
+_forks = _Forks()
+
+
+def watch(client: Forkable) -> None:
+    """Let *client* take part in every later fork, for as long as it lives.
+
+    Holds the client weakly. The hooks themselves are registered once and stay.
+    """
+    with _forks.registration:
+        _install_hooks()
+        others = [ref for ref in _forks.clients if ref() not in (None, client)]
+        # A tuple replaced whole: a hook may read it at any moment, without a lock.
+        _forks.clients = (*others, weakref.ref(client))
+
+
+def is_under_way() -> bool:
+    """Whether some thread of this process is between its before- and after-hook."""
+    begun = _forks.begun
+    if not begun:
+        return False
+    earliest = time.monotonic() - _LONGEST_FORK_SECONDS
+    return any(moment > earliest for moment in list(begun.values()))
+
+
+def take_errors() -> list[Exception]:
+    """Return what the hooks could not log, and forget it."""
+    errors, _forks.errors = _forks.errors, []
+    return errors
+
+
+def _install_hooks() -> None:
+    if _forks.has_hooks or not hasattr(os, "register_at_fork"):
+        return
+    # filelock 3.30 and newer takes part in forks itself. Hooks registered before it
+    # is imported would run after its gate has closed, and could wait for a thread
+    # that waits at that gate.
+    import filelock  # noqa: F401, PLC0415
+
+    os.register_at_fork(
+        before=_forks.before,
+        after_in_parent=_forks.after_in_parent,
+        after_in_child=_forks.after_in_child,
+    )
+    _forks.has_hooks = True
+
+
+class _PidFlag:
+    """The flag where the kernel cannot wipe memory: compares pids, ten times slower."""
+
+    def __init__(self) -> None:
+        self._pid = 0
+
+    def __getitem__(self, index: int) -> int:
+        return int(self._pid == os.getpid())
+
+    def __setitem__(self, index: int, value: int) -> None:
+        self._pid = os.getpid() if value else 0
+
+
+Flag = Union[mmap.mmap, _PidFlag]
+"""``flag[0]`` is 1 only in the process that set it: every child reads 0."""
+
+
+def new_flag() -> Flag:
+    """Return a flag that reads 0 in every child, also of a fork that ran no hook."""
+    page = _wiped_page()
+    return _PidFlag() if page is None else page
+
+
+def _wiped_page() -> mmap.mmap | None:
+    if not sys.platform.startswith("linux"):
+        return None
+    page = mmap.mmap(-1, mmap.PAGESIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    try:
+        page.madvise(_MADV_WIPEONFORK)
+    except OSError:
+        return None
+    if _forks.kernel_wipes is None:
+        _forks.kernel_wipes = _is_advice_in_force(page)
+    return page if _forks.kernel_wipes else None
+
+
+def _is_advice_in_force(page: mmap.mmap) -> bool:
+    """Ask the kernel: emulators accept the advice and do nothing about it."""
+    import ctypes  # noqa: PLC0415  kept out of "import liteguard"
+
+    address = ctypes.addressof(ctypes.c_char.from_buffer(page))
+    is_ours = False
+    try:
+        with open("/proc/self/smaps", encoding="ascii", errors="replace") as smaps:  # noqa: PTH123  a stream
+            for line in smaps:
+                if line.startswith("VmFlags:"):
+                    if is_ours:
+                        return "wf" in line.split()
+                elif "-" in (span := line.split(maxsplit=1)[0]) and span[-1] != ":":
+                    low, high = (int(part, 16) for part in span.split("-"))
+                    is_ours = low <= address < high
+    except (OSError, ValueError):
+        return False
+    return False

@@ -1,0 +1,93 @@
+"""Which process this is, told so that another can see whether it still lives."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+_PROC = Path("/proc")
+
+
+@dataclass(frozen=True)
+class ProcessIdentity:
+    """A process, distinguishable from a later one that was given the same pid.
+
+    Args:
+        pid: As the process sees itself.
+        start_ticks: When the kernel started it, in clock ticks since boot; 0 where
+            the kernel does not tell.
+        pid_namespace: The namespace in which *pid* means something; "" if unknown.
+        boot_id: The kernel's id of this boot; "" if unknown.
+    """
+
+    pid: int
+    start_ticks: int
+    pid_namespace: str
+    boot_id: str
+
+    def is_alive(self) -> bool:
+        """Whether that process still runs, as far as this process can tell.
+
+        A process of another pid namespace cannot be seen and counts as alive.
+        """
+        here = current_identity()
+        if self.boot_id != here.boot_id:
+            return False
+        if self.pid_namespace != here.pid_namespace:
+            return True
+        if here.start_ticks:
+            return _start_ticks(self.pid) == self.start_ticks
+        return _accepts_signals(self.pid)
+
+
+def current_identity() -> ProcessIdentity:
+    """Return the identity of the calling process. Never blocks; safe after a fork."""
+    return ProcessIdentity(
+        pid=os.getpid(),
+        start_ticks=_start_ticks(os.getpid()),
+        pid_namespace=_pid_namespace(),
+        boot_id=boot_id(),
+    )
+
+
+def boot_id() -> str:
+    """Return the kernel's id of this boot, or "" where there is none."""
+    try:
+        return (_PROC / "sys/kernel/random/boot_id").read_text("ascii").strip()
+    except OSError:
+        return ""
+
+
+def new_nonce() -> str:
+    """Return 96 random bits as text, for ids unique across hosts and restarts."""
+    return secrets.token_hex(12)
+
+
+def _start_ticks(pid: int) -> int:
+    try:
+        stat = (_PROC / str(pid) / "stat").read_bytes()
+    except OSError:
+        return 0
+    # The command name may hold spaces and parentheses: count from its last one.
+    fields = stat[stat.rfind(b")") + 2 :].split()
+    is_zombie = fields[0] in b"ZX"
+    return 0 if is_zombie else int(fields[19])
+
+
+def _pid_namespace() -> str:
+    try:
+        return str((_PROC / "self/ns/pid").readlink())
+    except OSError:
+        return ""
+
+
+def _accepts_signals(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,83 @@
+"""A named thread that runs an action again and again, and ends when told to."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Callable
+
+from liteguard.process.logs import logger
+
+_PAUSE_AFTER_A_BUG_SECONDS = 5.0
+
+
+class PeriodicWorker:
+    """Runs *action* in a daemon thread; the action says when it wants to run next.
+
+    An object is started once. It belongs to the process that started it: after a
+    fork a child makes a new one and drops this, unasked and unjoined.
+
+    Args:
+        name: Name of the thread.
+        action: One round of work; returns the seconds until the next.
+        first_delay_seconds: How long to wait before the first round.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        action: Callable[[], float],
+        *,
+        first_delay_seconds: float = 0.0,
+    ) -> None:
+        self._action = action
+        self._first_delay_seconds = first_delay_seconds
+        self._awake = threading.Event()
+        self._is_stopping = False
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> None:
+        """Start the thread; raises RuntimeError where no thread can be started."""
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Let the next round begin at once. Never blocks."""
+        self._awake.set()
+
+    def stop(self) -> None:
+        """Ask the thread to end after the round it is in. Never blocks."""
+        self._is_stopping = True
+        self._awake.set()
+
+    def join(self, timeout_seconds: float) -> bool:
+        """Wait for the thread; return whether it has ended.
+
+        A thread that joins itself, from a callback, is told that it has not.
+        """
+        if self._thread is threading.current_thread():
+            return False
+        if self._thread.ident is not None:
+            self._thread.join(max(0.0, timeout_seconds))
+        return not self._thread.is_alive()
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether the thread has been asked to end."""
+        return self._is_stopping
+
+    def _run(self) -> None:
+        delay_seconds = self._first_delay_seconds
+        while not self._is_stopping:
+            if delay_seconds > 0:
+                self._awake.wait(delay_seconds)
+            self._awake.clear()
+            if not self._is_stopping:
+                delay_seconds = self._round()
+
+    def _round(self) -> float:
+        started = time.monotonic()
+        try:
+            return self._action()
+        except Exception:  # noqa: BLE001  the thread must outlive a failed round
+            logger.exception("liteguard: a background round failed, please report it")
+            return max(_PAUSE_AFTER_A_BUG_SECONDS, time.monotonic() - started)

@@ -1,0 +1,215 @@
+"""Everything that one process owns: made after each fork, and thrown away whole."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, Callable, Optional
+
+from liteguard.checker import Recording
+from liteguard.errors import StateFolderError
+from liteguard.host.leadership import LeaderLock
+from liteguard.host.polls import PollLog
+from liteguard.host.refresh import Refresher, Shared
+from liteguard.host.snapshots import Snapshot, SnapshotStore
+from liteguard.host.statedir import StateFolder, open_state_folder
+from liteguard.process.identity import current_identity, new_nonce
+from liteguard.process.logs import logger
+from liteguard.process.worker import PeriodicWorker
+from liteguard.telemetry.adoption import Adopter
+from liteguard.telemetry.flush import Flusher
+from liteguard.telemetry.recorder import Recorder
+from liteguard.telemetry.unadopted import UnadoptedCounts
+from liteguard.transport import BundleAnswer, Transport
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from liteguard.contexts import ProtectedBundles
+    from liteguard.options import ClientOptions
+
+_START_LOOK_SECONDS = 0.02
+
+
+class Runtime:
+    """One process's connection, locks, journal and threads, wired together.
+
+    Never shared: a child abandons its parent's and makes its own.
+
+    Args:
+        token: The project client token.
+        options: The client's options.
+        publish: Puts a bundle into force; called in the refresh thread.
+        contexts: Bundles of protected contexts, refreshed in the refresh thread.
+    """
+
+    def __init__(
+        self,
+        *,
+        token: str,
+        options: ClientOptions,
+        publish: Callable[[Snapshot], None],
+        contexts: ProtectedBundles,
+    ) -> None:
+        identity = current_identity()
+        self.pid = identity.pid
+        self._contexts = contexts
+        self.folder = _open_folder(token, options)
+        self.transport = Transport(
+            backend_url=options.backend_url,
+            token=token,
+            environment=options.environment,
+            process_id=new_nonce(),
+            pid=identity.pid,
+            timeout_seconds=options.http_timeout_seconds,
+            ca_bundle=options.ca_bundle,
+            proxies=options.proxies,
+        )
+        lock = None
+        shared = None
+        adopter = None
+        folder = self.folder
+        if folder is not None:
+            lock = LeaderLock(folder.leader_lock_path, identity)
+            shared = Shared(lock, SnapshotStore(folder.snapshot_path, token))
+            adopter = Adopter(folder.journals_path, identity)
+        self._lock: Optional[LeaderLock] = lock
+        self.refresher = Refresher(
+            fetch=self.transport.fetch_bundle,
+            publish=publish,
+            polls=PollLog(folder.polls_path if folder else None, identity.boot_id),
+            shared=shared,
+            boot_id=identity.boot_id,
+            refresh_rate_seconds=options.refresh_rate_seconds,
+            reload_rate_seconds=options.reload_rate_seconds,
+            quiet=options.quiet,
+        )
+        self.recorder = Recorder(
+            folder=folder.journals_path if folder else None,
+            identity=identity,
+            capacity=options.flush_size * options.flush_buffer_multiplier,
+            flush_size=options.flush_size,
+            on_many=self._wake_flush,
+        )
+        self.unadopted = UnadoptedCounts()
+        self.flusher = Flusher(
+            transport=self.transport,
+            recorder=self.recorder,
+            unadopted=self.unadopted,
+            adopter=adopter,
+            is_leading=lambda: self.refresher.is_leading,
+            flush_rate_seconds=options.flush_rate_seconds,
+            quiet=options.quiet,
+        )
+        self._flush_rate_seconds = options.flush_rate_seconds
+        self._refresh: Optional[PeriodicWorker] = None
+        self._flush: Optional[PeriodicWorker] = None
+
+    @property
+    def recording(self) -> Recording:
+        """Where checks are recorded."""
+        return Recording(self.recorder, self.unadopted)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether threads were started and not told to stop."""
+        return self._refresh is not None
+
+    def start_threads(self) -> None:
+        """Start the refresh thread and the flush thread, unless they run."""
+        if self._refresh is not None:
+            return
+        refresh = PeriodicWorker("liteguard-refresh", self._refresh_round)
+        flush = PeriodicWorker(
+            "liteguard-flush",
+            self.flusher.flush_once,
+            first_delay_seconds=self._flush_rate_seconds,
+        )
+        self._refresh, self._flush = refresh, flush
+        refresh.start()
+        flush.start()
+
+    def wait_for_bundle(self, deadline: float) -> None:
+        """Wait until the refresh thread has a bundle or has failed to get one.
+
+        Args:
+            deadline: Monotonic seconds.
+        """
+        while not self.refresher.is_settled and time.monotonic() < deadline:
+            time.sleep(_START_LOOK_SECONDS)
+
+    def stop_threads(self, timeout_seconds: float) -> bool:
+        """Tell both threads to end, and wait for them.
+
+        Returns:
+            Whether both have ended; one in the middle of a request may not have.
+        """
+        workers = [w for w in (self._refresh, self._flush) if w is not None]
+        self._refresh = self._flush = None
+        deadline = time.monotonic() + timeout_seconds
+        for worker in workers:
+            worker.stop()
+        ended = [worker.join(deadline - time.monotonic()) for worker in workers]
+        return all(ended)
+
+    def park(self, timeout_seconds: float) -> None:
+        """Let go of threads, journal and leadership, keeping what can be taken up."""
+        self.stop_threads(timeout_seconds)
+        self.recorder.seal()
+        self.refresher.step_down()
+
+    def abandon(self) -> None:
+        """Let go of what was inherited over a fork, without touching its contents."""
+        if self._lock is not None:
+            self._lock.abandon()
+
+    def close(self, deadline: float) -> None:
+        """Deliver what there is before *deadline*, and give everything up."""
+        self.stop_threads(deadline - time.monotonic())
+        self.recorder.seal()
+        # A parked process does not lead; at its end it may be the only one left.
+        self.refresher.try_to_lead()
+        self.flusher.flush_until(deadline)
+        self.flusher.release()
+        self.refresher.step_down()
+        self.transport.close()
+
+    def fetch_protected(
+        self, etag: str, context: Optional[Mapping[str, Any]]
+    ) -> BundleAnswer:
+        """Ask the backend for the bundle of a protected context."""
+        return self.transport.fetch_bundle(etag, context)
+
+    def _refresh_round(self) -> float:
+        delay_seconds = self.refresher.refresh_once()
+        self._contexts.refresh_one(self.fetch_protected)
+        return delay_seconds
+
+    def _wake_flush(self) -> None:
+        flush = self._flush
+        if flush is not None:
+            flush.wake()
+
+
+def _open_folder(token: str, options: ClientOptions) -> Optional[StateFolder]:
+    try:
+        folder = open_state_folder(
+            options.state_dir,
+            token=token,
+            backend_url=options.backend_url,
+            environment=options.environment,
+        )
+    except StateFolderError as error:
+        logger.warning(
+            "liteguard: no state folder can be shared (%s): each process asks the "
+            "backend for itself; set LITEGUARD_STATE_DIR to a folder of this user",
+            error,
+        )
+        return None
+    if folder.refused:
+        logger.warning(
+            "liteguard: cannot use the state folder %s: using %s; set "
+            "LITEGUARD_STATE_DIR to a folder that this user can write",
+            folder.refused,
+            folder.path,
+        )
+    return folder

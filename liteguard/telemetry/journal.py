@@ -1,0 +1,101 @@
+"""This process's end of a journal: numbering records, and writing each text once."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from typing import TYPE_CHECKING, Callable
+
+from liteguard.telemetry.journal_file import (
+    JournalFile,
+    first_text_offset,
+    text_size,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+
+class JournalFull(Exception):
+    """There is no room for another text: the journal must be sealed."""
+
+
+class Journal:
+    """Appends records to a `JournalFile`. Thread-safe; recording takes no lock.
+
+    The lock guards the offsets, the room for texts and the moment of sealing. It is
+    held for a few instructions, and never while anything is read or written on disk.
+
+    Args:
+        file: A new journal, owned by this process.
+    """
+
+    def __init__(self, file: JournalFile) -> None:
+        self.file = file
+        self.nonce = file.owner.nonce
+        self._next_number: Callable[[], int] = itertools.count(1).__next__
+        self._lock = threading.Lock()
+        self._is_sealing = False
+        self._last_number = 0
+        self._offsets: dict[Hashable, int] = {}
+        self._kept: list[object] = []
+        self._next_text = first_text_offset()
+
+    @property
+    def count(self) -> int:
+        """How many records were appended."""
+        return self._last_number if self._is_sealing else self.file.newest()
+
+    def find(self, key: Hashable) -> int:
+        """Return where the text named *key* lies, or 0 if it was not written yet."""
+        return self._offsets.get(key, 0)
+
+    def write_text(self, key: Hashable, text: bytes, keep: object = None) -> int:
+        """Write the text named *key*, unless it is there, and return where it lies.
+
+        Args:
+            key: What `find` will be asked for.
+            text: The text.
+            keep: Kept alive with the journal, for a key that is the id of an object.
+
+        Raises:
+            JournalFull: There is no room for it.
+        """
+        with self._lock:
+            offset = self._offsets.get(key, 0)
+            if offset:
+                return offset
+            offset = self._next_text
+            if offset + text_size(text) > self.file.text_bytes:
+                raise JournalFull
+            self.file.store_text(offset, text)
+            self._next_text = offset + text_size(text)
+            self._offsets[key] = offset
+            if keep is not None:
+                self._kept.append(keep)
+            return offset
+
+    def append(self, fields: tuple[int, ...]) -> int:
+        """Append a record; return its number, or 0 if the journal was sealed first."""
+        number = self._next_number()
+        self.file.store(number, fields)
+        if not self._is_sealing:
+            return number
+        # A number taken after the seal's own is seen here to be beyond it, because
+        # the flag is set before that number is drawn.
+        with self._lock:
+            return number if number <= self._last_number else 0
+
+    def seal(self) -> bool:
+        """End the journal: every record that got its number before now still counts.
+
+        Returns:
+            Whether this call ended it; ``False`` if it had ended before.
+        """
+        with self._lock:
+            if self._is_sealing:
+                return False
+            self._is_sealing = True
+            self._last_number = self._next_number() - 1
+            self.file.seal(self._last_number)
+            return True

@@ -1,0 +1,62 @@
+"""Counts of checks of guards that nobody has adopted."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+_MAX_NAMES = 1000
+_MAX_NAME_CHARACTERS = 200
+
+
+class UnadoptedCounts:
+    """First and last sight and number of checks, by guard name.
+
+    Bounded: beyond 1,000 names new ones are not counted until the next flush, so a
+    name built from user input cannot grow memory. Belongs to one process. Thread-safe;
+    the lock guards the dict and is held for a few instructions only.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._seen: dict[str, list[int]] = {}
+
+    def count(self, name: str, now: float) -> None:
+        """Count one check. *now* is in wall-clock seconds."""
+        moment = int(now * 1000)
+        with self._lock:
+            entry = self._seen.get(name)
+            if entry is not None:
+                entry[1] = moment
+                entry[2] += 1
+            elif len(self._seen) < _MAX_NAMES and len(name) <= _MAX_NAME_CHARACTERS:
+                self._seen[name] = [moment, moment, 1]
+
+    def take(self) -> dict[str, list[int]]:
+        """Return the counts and begin anew."""
+        with self._lock:
+            seen, self._seen = self._seen, {}
+        return seen
+
+    def give_back(self, seen: dict[str, list[int]]) -> None:
+        """Add counts that could not be delivered to those made since."""
+        with self._lock:
+            for name, (first, last, count) in seen.items():
+                entry = self._seen.setdefault(name, [first, last, 0])
+                entry[0] = min(entry[0], first)
+                entry[1] = max(entry[1], last)
+                entry[2] += count
+
+
+def encode_observations(seen: dict[str, list[int]]) -> list[dict[str, Any]]:
+    """Return the counts in their wire form."""
+    return [
+        {
+            "guardName": name,
+            "firstSeenMs": first,
+            "lastSeenMs": last,
+            "checkCount": count,
+            "estimatedChecksPerMinute": count * 60000 / max(1000, last - first),
+        }
+        for name, (first, last, count) in sorted(seen.items())
+    ]

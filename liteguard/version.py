@@ -1,0 +1,5 @@
+"""The package's version, stated once."""
+
+from __future__ import annotations
+
+__version__ = "1.0.0"
