@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
 import sys
@@ -12,11 +13,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from backends import Backend
+from devserver import DevServer
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parent.parent
 LONGEST_FAREWELL_SECONDS = 10.0
+NUMBERS = itertools.count(1)
 
 
 def own_threads() -> set[threading.Thread]:
@@ -71,6 +76,19 @@ def state_dir(tmp_path: Path) -> Path:
     path = tmp_path / "state"
     path.mkdir(mode=0o700)
     return path
+
+
+@pytest.fixture(scope="session")
+def devserver() -> Iterator[DevServer]:
+    """Run one local backend for the whole session."""
+    with DevServer() as running:
+        yield running
+
+
+@pytest.fixture
+def backend(devserver: DevServer) -> Backend:
+    """Return an environment of the local backend that no other test uses."""
+    return Backend(devserver, f"test-{next(NUMBERS)}")
 
 
 @pytest.fixture(scope="session")
