@@ -87,15 +87,6 @@ class DevServer(Management):
         """Return what the server wrote to standard error so far."""
         return (self.folder / "stderr").read_text()
 
-    def variables(self, state_dir: Path) -> dict[str, str]:
-        """Return the environment variables that lead a client here."""
-        return {
-            "LITEGUARD_BACKEND_URL": self.url,
-            "LITEGUARD_TOKEN": self.token,
-            "LITEGUARD_ENVIRONMENT": self.environment,
-            "LITEGUARD_STATE_DIR": str(state_dir),
-        }
-
     def _options(self) -> tuple[str, ...]:
         token = ("--token", self.token) if self.token else ()
         return ("--environment", self.environment, *token, *self._arguments)

@@ -93,13 +93,19 @@ async def require_local(request: Request) -> None:
         RequestProblem: 403.
     """
     peer = request.client.host if request.client else ""
+    named = _hostname("//" + request.headers.get("Host", ""))
     origin = request.headers.get("Origin")
-    hosts = [peer, request.url.hostname or ""]
-    if origin is not None:
-        hosts.append(urlsplit(origin).hostname or "")
+    hosts = [peer, named, peer if origin is None else _hostname(origin)]
     if not all(_is_local(host) for host in hosts):
         reason = "the management API answers programs on the same machine only"
         raise RequestProblem(403, reason)
+
+
+def _hostname(url: str) -> str:
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
 
 
 def _is_local(host: str) -> bool:

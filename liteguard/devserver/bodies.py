@@ -61,9 +61,9 @@ class BoundedBodies:
 
 
 def header(scope: Scope, name: bytes) -> bytes:
-    """Return a request header's value, or nothing."""
+    """Return a request header's value in lower case, or nothing."""
     headers: dict[bytes, bytes] = dict(scope["headers"])
-    return headers.get(name, b"")
+    return headers.get(name, b"").lower()
 
 
 async def read(receive: Receive) -> bytes:
@@ -79,10 +79,11 @@ async def read(receive: Receive) -> bytes:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise BodyRefusedError(400, "is incomplete")
-        received += len(message["body"])
+        chunk = message.get("body", b"")
+        received += len(chunk)
         if received <= MAX_RECEIVED_BYTES:
-            body += message["body"]
-        more = message["more_body"]
+            body += chunk
+        more = message.get("more_body", False)
     if received > MAX_RECEIVED_BYTES:
         raise BodyRefusedError(413, f"is larger than {MAX_RECEIVED_BYTES} bytes")
     return bytes(body)

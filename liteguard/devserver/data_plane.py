@@ -11,6 +11,7 @@ from liteguard.devserver.access import BundlesOf, CallerOf, DatabaseOf
 from liteguard.devserver.problems import ProblemBody
 from liteguard.devserver.wire import (
     Accepted,
+    BundleBody,
     FetchRequest,
     ObservationsRequest,
     SignalsRequest,
@@ -25,7 +26,13 @@ router = APIRouter(
 )
 
 
-@router.post("/guards", responses={304: {"description": "The client has this bundle"}})
+@router.post(
+    "/guards",
+    responses={
+        200: {"model": BundleBody},
+        304: {"description": "The client has this bundle already"},
+    },
+)
 def fetch_guards(
     asked: FetchRequest, caller: CallerOf, database: DatabaseOf, bundles: BundlesOf
 ) -> Response:

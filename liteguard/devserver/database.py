@@ -31,11 +31,13 @@ class Database:
         path: The database file.
 
     Raises:
+        OSError: The file cannot be created.
         sqlite3.Error: The file cannot be opened or is no SQLite database.
         SchemaTooNewError: A later version of this package wrote it.
     """
 
     def __init__(self, path: Path) -> None:
+        path.touch(mode=0o600)  # properties of users are nobody else's business
         self._path = path
         self._write_lock = threading.Lock()  # guards _writer and its transaction
         self._readers: deque[sqlite3.Connection] = deque()

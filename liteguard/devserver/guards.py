@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from liteguard.devserver.problems import RequestProblem, dotted
+from liteguard.devserver.problems import RequestProblem, first_problem
 from liteguard.devserver.wire import Guard, GuardFields
 
 if TYPE_CHECKING:
@@ -125,8 +125,8 @@ def adopt_guard(
     try:
         guard = Guard(name=name, adopted=True)
     except ValidationError as error:
-        first = error.errors()[0]
-        raise RequestProblem(422, first["msg"], field=dotted(first["loc"])) from error
+        problem = first_problem(error.errors())
+        raise RequestProblem(422, problem.reason, field=problem.field) from error
     return create_guard(connection, environment_id, guard)
 
 

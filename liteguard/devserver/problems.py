@@ -5,7 +5,7 @@ Only field names and reasons are reflected, never values: a value may be a token
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING, Any, Optional
 
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
@@ -13,7 +13,12 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from fastapi import FastAPI, Request
+
+REQUEST_PARTS = ("body", "query", "path", "header")
+"""What FastAPI puts before the names of fields: noise to the reader."""
 
 
 class Problem(BaseModel):
@@ -60,9 +65,25 @@ def answer(status: int, problem: Problem) -> JSONResponse:
     return JSONResponse(ProblemBody(error=problem).model_dump(), status_code=status)
 
 
-def dotted(location: tuple[object, ...]) -> Optional[str]:
+def first_problem(errors: Sequence[Any]) -> Problem:
+    """Tell the first of pydantic's errors, without the value it quotes.
+
+    Args:
+        errors: As ``ValidationError.errors()`` returns them.
+    """
+    first = errors[0]
+    reason = str(first["msg"]).replace("Value error, ", "")
+    return Problem(field=_dotted(first) or None, reason=reason)
+
+
+def _dotted(error: Mapping[str, Any]) -> str:
     """Name a field the way a reader of JSON would: ``rules.0.operator``."""
-    return ".".join(str(part) for part in location) or None
+    place = [str(part) for part in error["loc"]]
+    if error["type"] == "json_invalid":
+        return place[0] if place else ""  # the rest is a position, not a field
+    if len(place) > 1 and place[0] in REQUEST_PARTS:
+        place = place[1:]
+    return ".".join(place)
 
 
 def install_problem_answers(app: FastAPI) -> None:
@@ -80,10 +101,7 @@ def install_problem_answers(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
-        first = error.errors()[0]
-        # The leading part says body, query or path: noise to the reader.
-        field = dotted(tuple(first["loc"][1:]))
-        return answer(422, Problem(field=field, reason=str(first["msg"])))
+        return answer(422, first_problem(error.errors()))
 
     @app.exception_handler(Exception)
     async def failed(_: Request, __: Exception) -> JSONResponse:

@@ -12,7 +12,7 @@ from liteguard.devserver.environments import (
     find_environment,
 )
 from liteguard.devserver.guards import ensure_guard
-from liteguard.devserver.problems import dotted
+from liteguard.devserver.problems import first_problem
 from liteguard.devserver.tokens import TokenText, ensure_token
 from liteguard.devserver.wire import Guard, Managed
 
@@ -60,9 +60,9 @@ def read_seed(path: Path) -> Seed:
     except OSError as error:
         raise SeedError(f"seed file {path}: {error.strerror}") from error
     except ValidationError as error:
-        first = error.errors()[0]
-        place = dotted(first["loc"]) or "the file"
-        raise SeedError(f"seed file {path}: {place}: {first['msg']}") from error
+        problem = first_problem(error.errors())
+        place = f"{problem.field}: " if problem.field else ""
+        raise SeedError(f"seed file {path}: {place}{problem.reason}") from error
 
 
 def plant(connection: sqlite3.Connection, seed: Seed) -> None:

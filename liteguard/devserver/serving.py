@@ -26,7 +26,7 @@ from liteguard.devserver.environments import (
     ensure_environment,
 )
 from liteguard.devserver.migrations import SchemaTooNewError
-from liteguard.devserver.problems import RequestProblem
+from liteguard.devserver.problems import RequestProblem, first_problem
 from liteguard.devserver.seed import SeedError, plant, read_seed
 from liteguard.devserver.tokens import (
     NewToken,
@@ -121,7 +121,7 @@ def _leave(_: int, __: Optional[FrameType]) -> NoReturn:
 def _open(settings: Settings) -> Database:
     try:
         return Database(settings.database_path)
-    except (sqlite3.Error, SchemaTooNewError) as error:
+    except (OSError, sqlite3.Error, SchemaTooNewError) as error:
         raise StartError(f"database {settings.database_path}: {error}") from error
 
 
@@ -138,7 +138,8 @@ def _prepare(database: Database, settings: Settings) -> str:
     except SeedError as error:
         raise StartError(str(error)) from error
     except ValidationError as error:
-        raise StartError(str(error.errors()[0]["msg"])) from error
+        reason = first_problem(error.errors()).reason
+        raise StartError(f"environment or token: {reason}") from error
     except RequestProblem as error:
         raise StartError(f"environment {settings.environment}: {error}") from error
     except sqlite3.Error as error:

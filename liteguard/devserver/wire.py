@@ -30,11 +30,11 @@ RequestsPerMinute = Annotated[int, Field(gt=0, le=MAX_COUNT)]
 
 
 def _check_scalar(value: Any) -> Any:
-    finite = not isinstance(value, float) or math.isfinite(value)
-    if finite and (value is None or isinstance(value, (bool, int, float, str))):
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("must be a finite number")
+    if value is None or isinstance(value, (bool, int, float, str)):
         return value
-    message = "must be true, false, a finite number, text or null"
-    raise ValueError(message)
+    raise ValueError("must be true, false, a number, text or null")
 
 
 def _check_encodable(value: Any) -> Any:
@@ -51,6 +51,15 @@ def _check_encodable(value: Any) -> Any:
 
 Scalar = Annotated[Union[bool, int, float, str, None], BeforeValidator(_check_scalar)]
 Document = Annotated[dict[str, Any], AfterValidator(_check_encodable)]
+
+
+def _check_guard_name(name: str) -> str:
+    if {".", ".."} & set(name.split("/")):
+        raise ValueError("must not have . or .. between slashes: it is part of URLs")
+    return name
+
+
+GuardName = Annotated[Name, AfterValidator(_check_guard_name)]
 
 
 class Received(BaseModel):
@@ -108,11 +117,21 @@ class GuardFields(Managed):
 class Guard(GuardFields):
     """A guard as clients receive it and as the management API takes it."""
 
-    name: Name
+    name: GuardName
 
     def encode(self) -> str:
         """Return the guard as JSON text, without limits that are not set."""
         return self.model_dump_json(by_alias=True, exclude_none=True)
+
+
+class BundleBody(BaseModel):
+    """What a fetch is answered with; written by hand, this documents it."""
+
+    model_config = ConfigDict(alias_generator=to_camel)
+
+    guards: list[Guard]
+    refresh_rate_seconds: float
+    etag: str
 
 
 class DataRequest(Received):

@@ -1,0 +1,32 @@
+"""Wait for what another process or thread does."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PATIENCE_SECONDS = 30.0
+PAUSE_SECONDS = 0.02
+
+
+def until(
+    condition: Callable[[], object], *, seconds: float = PATIENCE_SECONDS
+) -> None:
+    """Return as soon as *condition* is true.
+
+    Args:
+        condition: Asked again and again.
+        seconds: How long to wait at most.
+
+    Raises:
+        AssertionError: It did not become true in time.
+    """
+    deadline = time.monotonic() + seconds
+    pause = threading.Event()
+    while not condition():
+        assert time.monotonic() < deadline, f"not true after {seconds} seconds"
+        pause.wait(PAUSE_SECONDS)
