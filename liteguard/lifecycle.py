@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import threading
@@ -21,6 +22,8 @@ from liteguard.process.worker import PeriodicWorker
 from liteguard.status import ClientStatus, Role
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from liteguard.host.snapshots import Snapshot
     from liteguard.options import ClientOptions
     from liteguard.runtime import Runtime
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
 
 _PARK_SECONDS = 0.02
 _RETRY_SECONDS = 1.0
+_LOOK_SECONDS = 0.005
 # A child that is about to exec should start nothing; one that stays soon must.
 _CHILD_DELAY_SECONDS = 0.05
 
@@ -82,8 +86,13 @@ class Lifecycle:
         deadline = time.monotonic() + self._options.start_timeout_seconds
         if self._state is not State.RUNNING:
             fork.watch(self)
+            self._runtime = None
             self._state = State.RUNNING
         self.revive()
+        while not self._flag[0] and time.monotonic() < deadline:
+            # Another thread is starting, or forking, at this moment.
+            time.sleep(_LOOK_SECONDS)
+            self.revive()
         runtime = self._runtime
         if runtime is not None:
             runtime.wait_for_bundle(deadline)
@@ -96,25 +105,27 @@ class Lifecycle:
     def shutdown(self, timeout_seconds: float) -> None:
         """Flush, stop and give up leadership, all within *timeout_seconds*."""
         deadline = time.monotonic() + timeout_seconds
-        with self._lock_of_this_process():
-            was_running = self._state is State.RUNNING
-            self._state = State.SHUT_DOWN
+        was_running = self._state is State.RUNNING
+        self._state = State.SHUT_DOWN
+        with self._revival(timeout_seconds):
             self._flag[0] = 0
             self.checker.recording = None
-            runtime, self._runtime = self._runtime, None
+            runtime = self._runtime
         if runtime is None or not was_running:
             return
         if runtime.pid == os.getpid():
             runtime.close(deadline)
         else:
-            runtime.abandon()
+            self._abandon()
 
     def flush(self, timeout_seconds: float) -> bool:
         """Send what is recorded; return whether all of it was delivered."""
         deadline = time.monotonic() + timeout_seconds
         self.revive()
         runtime = self._runtime
-        return runtime is None or runtime.flusher.flush_until(deadline)
+        if runtime is None or self._state is not State.RUNNING:
+            return True
+        return runtime.flusher.flush_until(deadline)
 
     def bind(self, context: ProtectedContext) -> None:
         """Get the bundle of a protected context. Blocks for one request."""
@@ -130,14 +141,14 @@ class Lifecycle:
     def status(self) -> ClientStatus:
         """Say where the client stands. Never waits for a thread, never revives."""
         runtime = self._runtime
-        if self._state is not State.RUNNING or runtime is None:
-            role = Role.PARKED if self._state is State.RUNNING else Role.STOPPED
-            return ClientStatus(role, os.getpid(), ready=self.checker.table is not None)
+        is_ready = self.checker.table is not None
+        if runtime is None:
+            return ClientStatus(self._role(None), os.getpid(), ready=is_ready)
         snapshot = runtime.refresher.snapshot
         return ClientStatus(
             role=self._role(runtime),
             pid=os.getpid(),
-            ready=self.checker.table is not None,
+            ready=is_ready,
             generation=snapshot.generation if snapshot else 0,
             etag=snapshot.etag if snapshot else "",
             guards=len(self.checker.table or ()),
@@ -160,9 +171,13 @@ class Lifecycle:
         if waker is not None:
             waker.stop()
             waker.join(_PARK_SECONDS)
-        runtime = self._runtime
-        if runtime is not None and runtime.is_running and runtime.pid == os.getpid():
-            runtime.park(_PARK_SECONDS)
+        # A revival that is under way may be about to start threads; those that come
+        # later see that a fork is under way.
+        with self._revival(_PARK_SECONDS):
+            self._flag[0] = 0
+            runtime = self._runtime
+            if runtime is not None and runtime.pid == os.getpid():
+                runtime.park(_PARK_SECONDS)
 
     def reset_after_fork(self) -> None:
         """After a fork, in the child: drop what is the parent's, and begin anew."""
@@ -192,7 +207,8 @@ class Lifecycle:
         if not lock.acquire(blocking=False):
             return
         try:
-            if self._state is State.RUNNING and not self._flag[0]:
+            is_wanted = self._state is State.RUNNING and not fork.is_under_way()
+            if is_wanted and not self._flag[0]:
                 self._run_here()
         except Exception as error:  # noqa: BLE001  a check must not fail because of this
             self._retry_at = time.monotonic() + _RETRY_SECONDS
@@ -250,11 +266,24 @@ class Lifecycle:
         if runtime is not None:
             runtime.abandon()
 
+    @contextlib.contextmanager
+    def _revival(self, timeout_seconds: float) -> Iterator[None]:
+        """Keep others from reviving; after *timeout_seconds* go on all the same."""
+        lock = self._lock_of_this_process()
+        is_acquired = lock.acquire(timeout=timeout_seconds)
+        try:
+            yield
+        finally:
+            if is_acquired:
+                lock.release()
+
     def _lock_of_this_process(self) -> threading.Lock:
         return self._locks.setdefault(os.getpid(), threading.Lock())
 
-    def _role(self, runtime: Runtime) -> Role:
-        if not self._flag[0]:
+    def _role(self, runtime: Optional[Runtime]) -> Role:
+        if self._state is not State.RUNNING:
+            return Role.STOPPED
+        if runtime is None or not self._flag[0]:
             return Role.PARKED
         if runtime.folder is None:
             return Role.STANDALONE

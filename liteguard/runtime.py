@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 
     from liteguard.contexts import ProtectedBundles
     from liteguard.options import ClientOptions
-
-_START_LOOK_SECONDS = 0.02
 
 
 class Runtime:
@@ -101,6 +100,7 @@ class Runtime:
             quiet=options.quiet,
         )
         self._flush_rate_seconds = options.flush_rate_seconds
+        self._settled = threading.Event()
         self._refresh: Optional[PeriodicWorker] = None
         self._flush: Optional[PeriodicWorker] = None
 
@@ -125,6 +125,7 @@ class Runtime:
             first_delay_seconds=self._flush_rate_seconds,
         )
         self._refresh, self._flush = refresh, flush
+        self.refresher.unpark()
         refresh.start()
         flush.start()
 
@@ -134,8 +135,8 @@ class Runtime:
         Args:
             deadline: Monotonic seconds.
         """
-        while not self.refresher.is_settled and time.monotonic() < deadline:
-            time.sleep(_START_LOOK_SECONDS)
+        if not self.refresher.is_settled:
+            self._settled.wait(max(0.0, deadline - time.monotonic()))
 
     def stop_threads(self, timeout_seconds: float) -> bool:
         """Tell both threads to end, and wait for them.
@@ -155,7 +156,7 @@ class Runtime:
         """Let go of threads, journal and leadership, keeping what can be taken up."""
         self.stop_threads(timeout_seconds)
         self.recorder.seal()
-        self.refresher.step_down()
+        self.refresher.park(timeout_seconds)
 
     def abandon(self) -> None:
         """Let go of what was inherited over a fork, without touching its contents."""
@@ -167,10 +168,11 @@ class Runtime:
         self.stop_threads(deadline - time.monotonic())
         self.recorder.seal()
         # A parked process does not lead; at its end it may be the only one left.
+        self.refresher.unpark()
         self.refresher.try_to_lead()
         self.flusher.flush_until(deadline)
         self.flusher.release()
-        self.refresher.step_down()
+        self.refresher.park(max(0.0, deadline - time.monotonic()))
         self.transport.close()
 
     def fetch_protected(
@@ -181,6 +183,8 @@ class Runtime:
 
     def _refresh_round(self) -> float:
         delay_seconds = self.refresher.refresh_once()
+        if self.refresher.is_settled:
+            self._settled.set()
         self._contexts.refresh_one(self.fetch_protected)
         return delay_seconds
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-from typing import TYPE_CHECKING, Optional
+import threading
+from typing import TYPE_CHECKING
 
 import filelock
 
@@ -34,8 +35,8 @@ class LeaderLock:
     """The right to ask the backend, held by at most one process of the host.
 
     The descriptor is our own, not filelock's: a lock belongs to the open file, which
-    a fork shares, so a child must close its copy without unlocking it. Used by one
-    thread at a time, and by fork hooks.
+    a fork shares, so a child must close its copy without unlocking it. Used by the
+    refresh thread, and by whoever forks or shuts down.
 
     Args:
         path: The lock file. Never deleted: two processes would lead.
@@ -45,12 +46,17 @@ class LeaderLock:
     def __init__(self, path: Path, identity: ProcessIdentity) -> None:
         self._path = path
         self._identity = identity
-        self._descriptor: Optional[int] = None
+        # At most one descriptor. Taken out by pop(), which only one thread can win.
+        self._held: list[int] = []
+        # Held while the lock is being taken, and for as long as the process is parked:
+        # a descriptor opened while a fork is under way would stay locked in the child.
+        self._gate = threading.Lock()
+        self._is_parked = False
 
     @property
     def is_held(self) -> bool:
         """Whether this object holds the lock, as of the last try. Never blocks."""
-        return self._descriptor is not None
+        return bool(self._held)
 
     def try_acquire(self) -> bool:
         """Take or keep the lock if no other process has it. Never waits.
@@ -62,22 +68,29 @@ class LeaderLock:
         Raises:
             OSError: The lock file cannot be opened or the file system has no locks.
         """
-        if self._descriptor is not None:
-            if self._is_file_in_place(self._descriptor):
-                return True
-            self.release()
-        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        descriptor = os.open(self._path, flags, 0o600)
-        if not self._lock(descriptor):
+        if not self._gate.acquire(blocking=False):
             return False
-        self._descriptor = descriptor
-        return True
+        try:
+            return self._keep() or self._take()
+        finally:
+            self._gate.release()
 
     def release(self) -> None:
         """Give leadership up, if it is held. Never blocks."""
-        descriptor, self._descriptor = self._descriptor, None
-        if descriptor is not None:
-            os.close(descriptor)
+        with contextlib.suppress(IndexError):
+            os.close(self._held.pop())
+
+    def park(self, timeout_seconds: float) -> None:
+        """Give leadership up and refuse it until `unpark`."""
+        if not self._is_parked:
+            self._is_parked = self._gate.acquire(timeout=timeout_seconds)
+        self.release()
+
+    def unpark(self) -> None:
+        """Let `try_acquire` succeed again."""
+        if self._is_parked:
+            self._is_parked = False
+            self._gate.release()
 
     def abandon(self) -> None:
         """Let go of a lock inherited over a fork: the parent keeps holding it.
@@ -86,6 +99,21 @@ class LeaderLock:
         one of two copies of a descriptor does not unlock the file.
         """
         self.release()
+
+    def _keep(self) -> bool:
+        for descriptor in list(self._held):
+            if self._is_file_in_place(descriptor):
+                return True
+            self.release()
+        return False
+
+    def _take(self) -> bool:
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        descriptor = os.open(self._path, flags, 0o600)
+        if not self._lock(descriptor):
+            return False
+        self._held.append(descriptor)
+        return True
 
     def _lock(self, descriptor: int) -> bool:
         is_locked = False

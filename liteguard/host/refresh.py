@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+import threading
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Callable, Optional
@@ -45,7 +46,8 @@ class Shared:
 class Refresher:
     """One round of refreshing: try to lead, look at the snapshot, fetch if it is time.
 
-    Used by one thread at a time.
+    Threads take turns: one left behind by a fork may still be in its request when
+    another begins. Nobody waits for a turn.
 
     Args:
         fetch: Asks the backend, given the etag in force.
@@ -89,6 +91,7 @@ class Refresher:
         self._disk = Trouble("liteguard: the state folder works again")
         self._in_force: Optional[Snapshot] = None
         self._is_outdated = False
+        self._turn = threading.Lock()
         self.is_leading = False
         self.refreshes = 0
         self.last_error: Optional[str] = None
@@ -106,8 +109,24 @@ class Refresher:
 
     def refresh_once(self) -> float:
         """Do one round; return the seconds until the next. Blocks for one fetch."""
+        if not self._turn.acquire(blocking=False):
+            return self._reload_rate_seconds
+        try:
+            return self._round()
+        finally:
+            self._turn.release()
+
+    def reload(self) -> None:
+        """Put the snapshot into force if it changed. Blocks for a look at the file."""
+        if self._turn.acquire(blocking=False):
+            try:
+                self._reload()
+            finally:
+                self._turn.release()
+
+    def _round(self) -> float:
         self.try_to_lead()
-        self.reload()
+        self._reload()
         if not self.is_leading:
             hurry = 1.0 if self.is_settled else _START_HURRY
             return self._reload_rate_seconds * hurry
@@ -116,8 +135,7 @@ class Refresher:
             self._ask()
         return min(self._reload_rate_seconds, max(0.0, self._due_in()))
 
-    def reload(self) -> None:
-        """Put the snapshot into force if it changed. Blocks for a look at the file."""
+    def _reload(self) -> None:
         if self._shared is None:
             return
         try:
@@ -140,11 +158,16 @@ class Refresher:
             return None
         return max(0.0, self._clock() - record.confirmed_at)
 
-    def step_down(self) -> None:
-        """Give leadership up. Never blocks."""
-        self.is_leading = False
+    def park(self, timeout_seconds: float) -> None:
+        """Give leadership up, and do not take it again before `unpark`."""
         if self._shared is not None:
-            self._shared.lock.release()
+            self._shared.lock.park(timeout_seconds)
+            self.is_leading = False
+
+    def unpark(self) -> None:
+        """Take part in the election again."""
+        if self._shared is not None:
+            self._shared.lock.unpark()
 
     def _restore(self) -> None:
         """Write the snapshot again if it was deleted or replaced by an older one."""
@@ -187,7 +210,8 @@ class Refresher:
         self.refreshes += 1
         try:
             answer = self._fetch(self._in_force.etag if self._in_force else "")
-            if answer.body is not None:
+            # Parked meanwhile: another process leads now, and may know better.
+            if answer.body is not None and self.is_leading:
                 self._accept(decode_bundle(answer.body), answer.etag)
         except (LiteguardError, OSError) as error:
             self._after_failure(asked_at, error)
@@ -222,7 +246,7 @@ class Refresher:
                 error.strerror,
             )
             return False
-        self.reload()
+        self._reload()
         now = self._in_force
         return now is not None and now.generation == snapshot.generation
 
