@@ -17,6 +17,7 @@ extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
+    "command_table",
     "options_table",
 ]
 exclude_patterns = ["_build", "_ext"]
