@@ -15,8 +15,8 @@ from liteguard.evaluation.table import (
     GuardTable,
 )
 from liteguard.host.rate_limits import RateLimits, partition_key
-from liteguard.telemetry.recorder import OPEN, Happening, Recorder
-from liteguard.telemetry.signals import encode_properties
+from liteguard.telemetry.happening import OPEN, Happening
+from liteguard.telemetry.properties import encode_properties
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from liteguard.contexts import ProtectedBundles
     from liteguard.process.fork import Flag
     from liteguard.telemetry.execution import SignalRef
+    from liteguard.telemetry.recorder import Recorder
     from liteguard.telemetry.unadopted import UnadoptedCounts
     from liteguard.types import ProtectedContext
 
@@ -145,6 +146,10 @@ class Checker:
             )
         )
         return verdict._replace(encoded=encoded, is_measured=is_measured, signal=signal)
+
+    def encode(self, properties: Mapping[str, Any]) -> bytes:
+        """Return *properties* as JSON, as a scope keeps them. Never raises."""
+        return encode_properties(properties)
 
     def _decide(
         self, guard: CompiledGuard, subject: Subject, call: Call, *, consumes: bool

@@ -10,7 +10,6 @@ from liteguard.binding import ScopeBinding, active_scope
 from liteguard.calls import checked_properties
 from liteguard.checks import GuardChecks
 from liteguard.errors import ConfigurationError
-from liteguard.lifecycle import Lifecycle
 from liteguard.options import ClientOptions, resolve_options, resolve_token
 from liteguard.scopes import LiteguardScope
 from liteguard.telemetry.execution import Execution, JoinedExecution
@@ -49,6 +48,10 @@ class LiteguardClient(GuardChecks):
         options: Union[ClientOptions, Mapping[str, Any], None] = None,
         **option_fields: Any,
     ) -> None:
+        # Here and not above: it brings requests, filelock and orjson, three quarters of
+        # the cost of "import liteguard", to programs that only import.
+        from liteguard.lifecycle import Lifecycle  # noqa: PLC0415
+
         token = resolve_token(project_client_token)
         self._options = resolve_options(options, option_fields)
         self._lifecycle = Lifecycle(token, self._options)

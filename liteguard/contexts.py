@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
@@ -13,14 +12,17 @@ from liteguard.errors import LiteguardError
 from liteguard.evaluation.bundle import decode_bundle
 from liteguard.evaluation.table import GuardTable
 from liteguard.process.logs import logger
-from liteguard.transport import BundleAnswer
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from liteguard.transport import BundleAnswer
+
+    Fetch = Callable[[str, Optional[Mapping[str, Any]]], BundleAnswer]
     from liteguard.types import ProtectedContext
 
 _MAX_CONTEXTS = 1000
 ContextKey = tuple[Any, ...]
-Fetch = Callable[[str, Optional[Mapping[str, Any]]], BundleAnswer]
 
 
 @dataclass

@@ -11,7 +11,7 @@ from liteguard.telemetry.execution import (
     JoinedExecution,
     current_execution,
 )
-from liteguard.telemetry.recorder import COMPLETED, EXECUTION, OPEN, Happening
+from liteguard.telemetry.happening import COMPLETED, EXECUTION, OPEN, Happening
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Generator

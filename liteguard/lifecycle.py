@@ -19,6 +19,7 @@ from liteguard.host.rate_limits import RateLimits
 from liteguard.process import fork
 from liteguard.process.logs import Trouble, logger
 from liteguard.process.worker import PeriodicWorker
+from liteguard.runtime import Runtime
 from liteguard.status import ClientStatus, Role
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
     from liteguard.host.snapshots import Snapshot
     from liteguard.options import ClientOptions
-    from liteguard.runtime import Runtime
     from liteguard.types import ProtectedContext
 
 _PARK_SECONDS = 0.02
@@ -241,9 +241,6 @@ class Lifecycle:
         self._trouble.end()
 
     def _new_runtime(self) -> Runtime:
-        # Kept out of "import liteguard": it brings requests and filelock.
-        from liteguard.runtime import Runtime  # noqa: PLC0415
-
         return Runtime(
             token=self._token,
             options=self._options,

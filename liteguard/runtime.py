@@ -13,10 +13,11 @@ from liteguard.host.polls import PollLog
 from liteguard.host.refresh import Refresher, Shared
 from liteguard.host.snapshots import Snapshot, SnapshotStore
 from liteguard.host.statedir import StateFolder, open_state_folder
-from liteguard.process.identity import current_identity, new_nonce
+from liteguard.process.identity import current_identity
 from liteguard.process.logs import logger
 from liteguard.process.worker import PeriodicWorker
 from liteguard.telemetry.adoption import Adopter
+from liteguard.telemetry.execution import new_id
 from liteguard.telemetry.flush import Flusher
 from liteguard.telemetry.recorder import Recorder
 from liteguard.telemetry.unadopted import UnadoptedCounts
@@ -57,7 +58,7 @@ class Runtime:
             backend_url=options.backend_url,
             token=token,
             environment=options.environment,
-            process_id=new_nonce(),
+            process_id=new_id(),
             pid=identity.pid,
             timeout_seconds=options.http_timeout_seconds,
             ca_bundle=options.ca_bundle,

@@ -9,7 +9,6 @@ from liteguard.binding import ScopeBinding
 from liteguard.calls import checked_properties
 from liteguard.checks import GuardChecks
 from liteguard.telemetry.execution import Execution
-from liteguard.telemetry.signals import encode_properties
 from liteguard.types import ProtectedContext
 from liteguard.within import run_within
 
@@ -73,7 +72,7 @@ class LiteguardScope(GuardChecks):
         """Return the properties as JSON, encoded once. Never raises."""
         encoded = self._encoded
         if encoded is None:
-            encoded = self._encoded = encode_properties(self._values)
+            encoded = self._encoded = self._checker.encode(self._values)
         return encoded
 
     def with_properties(

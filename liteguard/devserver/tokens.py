@@ -75,6 +75,8 @@ def authorise(
 ) -> Environment:
     """Return the environment if the token opens it.
 
+    A client that names none means the one its token is for.
+
     Raises:
         RequestProblem: 401 for a token that is unknown or disabled, 404 for an unknown
             environment, 403 for one that the token is not for.
@@ -83,7 +85,8 @@ def authorise(
     if row is None or row["disabled"]:
         reason = "the token is unknown or disabled"
         raise RequestProblem(401, reason, field="projectClientToken")
-    environment = find_environment(connection, environment_name)
+    name = environment_name or row["environment"] or ""
+    environment = find_environment(connection, name)
     if row["environment_id"] not in (None, environment.id):
         reason = "the token is not for this environment"
         raise RequestProblem(403, reason, field="environment")

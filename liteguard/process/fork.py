@@ -6,6 +6,7 @@ at the fork stays held in the child for ever.
 
 from __future__ import annotations
 
+import ctypes
 import mmap
 import os
 import sys
@@ -13,6 +14,11 @@ import threading
 import time
 import weakref
 from typing import Callable, Optional, Protocol, Union
+
+# filelock 3.30 and newer takes part in forks itself. Imported after our hooks were
+# registered, it would close its gate before they run, and they could wait for a thread
+# that waits at that gate.
+import filelock  # noqa: F401
 
 _MADV_WIPEONFORK = 18
 # An after-hook that never comes (uWSGI runs some hooks and not others) must not
@@ -98,11 +104,6 @@ def take_errors() -> list[Exception]:
 def _install_hooks() -> None:
     if _forks.has_hooks or not hasattr(os, "register_at_fork"):
         return
-    # filelock 3.30 and newer takes part in forks itself. Hooks registered before it
-    # is imported would run after its gate has closed, and could wait for a thread
-    # that waits at that gate.
-    import filelock  # noqa: F401, PLC0415
-
     os.register_at_fork(
         before=_forks.before,
         after_in_parent=_forks.after_in_parent,
@@ -149,8 +150,6 @@ def _wiped_page() -> mmap.mmap | None:
 
 def _is_advice_in_force(page: mmap.mmap) -> bool:
     """Ask the kernel: emulators accept the advice and do nothing about it."""
-    import ctypes  # noqa: PLC0415  kept out of "import liteguard"
-
     address = ctypes.addressof(ctypes.c_char.from_buffer(page))
     is_ours = False
     try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,11 +57,6 @@ def boot_id() -> str:
         return (_PROC / "sys/kernel/random/boot_id").read_text("ascii").strip()
     except OSError:
         return ""
-
-
-def new_nonce() -> str:
-    """Return 96 random bits as text, for ids unique across hosts and restarts."""
-    return secrets.token_hex(12)
 
 
 def _start_ticks(pid: int) -> int:

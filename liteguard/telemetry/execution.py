@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import os
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Callable, Optional
-
-from liteguard.process.identity import new_nonce
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -15,11 +14,16 @@ SignalRef = tuple[str, int]
 """A signal, as its journal's nonce and its number there."""
 
 
+def new_id() -> str:
+    """Return 96 random bits as text, for ids unique across hosts and restarts."""
+    return os.urandom(12).hex()
+
+
 class ExecutionState:
     """The running numbers of one execution. Shared by the tasks and threads in it."""
 
     def __init__(self) -> None:
-        self.execution_id = new_nonce()
+        self.execution_id = new_id()
         self.next_sequence_number: Callable[[], int] = itertools.count(1).__next__
         self.last_signal: Optional[SignalRef] = None
 

@@ -10,11 +10,15 @@ import dis
 import threading
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Callable, NamedTuple, Optional
+from typing import TYPE_CHECKING, Callable, Optional
 
-from liteguard.process.identity import ProcessIdentity, new_nonce
 from liteguard.process.logs import Trouble
-from liteguard.telemetry.execution import ExecutionState, SignalRef, current_execution
+from liteguard.telemetry.execution import (
+    ExecutionState,
+    SignalRef,
+    current_execution,
+    new_id,
+)
 from liteguard.telemetry.journal import Journal, JournalFull
 from liteguard.telemetry.journal_file import (
     JournalFile,
@@ -27,39 +31,11 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import CodeType
 
-OPEN = 1
-EXECUTION = 2
-COMPLETED = 4
+    from liteguard.process.identity import ProcessIdentity
+    from liteguard.telemetry.happening import Happening
+
 _TEXT_BYTES = 512 * 1024
 _LONGEST_NAME_BYTES = 1024
-
-
-class Happening(NamedTuple):
-    """What is to be recorded.
-
-    Args:
-        guard: The guard's name.
-        flags: OPEN, EXECUTION and COMPLETED, added.
-        properties: The properties as JSON.
-        code: The code that called.
-        instruction: Where in it.
-        is_measured: Whether readings of the process belong to it.
-        duration_ns: How long an execution took.
-        error: Class of the exception that ended an execution, or "".
-        parent: The signal that it follows, unless the execution knows it.
-        limits: Decisions about rate limits as JSON, or nothing.
-    """
-
-    guard: str
-    flags: int
-    properties: bytes
-    code: CodeType
-    instruction: int
-    is_measured: bool = False
-    duration_ns: int = 0
-    error: str = ""
-    parent: Optional[SignalRef] = None
-    limits: bytes = b""
 
 
 class Recorder:
@@ -169,7 +145,7 @@ class Recorder:
 
     def _renew(self) -> Journal:
         self.seal()
-        owner = Owner(new_nonce(), self._identity)
+        owner = Owner(new_id(), self._identity)
         self._journal = Journal(self._make_file(owner))
         return self._journal
 
