@@ -50,8 +50,12 @@ class DevServer(Management):
 
     def __enter__(self) -> DevServer:
         """Start, and set the refresh rate."""
-        self.start()
-        self.set_refresh_rate(self.refresh_rate_seconds)
+        try:
+            self.start()
+            self.set_refresh_rate(self.refresh_rate_seconds)
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:

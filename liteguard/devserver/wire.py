@@ -32,6 +32,8 @@ RequestsPerMinute = Annotated[int, Field(gt=0, le=MAX_COUNT)]
 def _check_scalar(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError("must be a finite number")
+    if isinstance(value, str) and not _is_encodable(value):
+        raise ValueError("must be valid Unicode")
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     raise ValueError("must be true, false, a number, text or null")
@@ -40,13 +42,19 @@ def _check_scalar(value: Any) -> Any:
 def _check_encodable(value: Any) -> Any:
     """Refuse what JSON does not know and replace what UTF-8 cannot carry."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    if _is_encodable(text):
+        return value
+    # Half a surrogate pair is legal in JSON's escapes. Refusing the batch for it would
+    # lose every other signal in it.
+    return json.loads(text.encode(errors="replace"))
+
+
+def _is_encodable(text: str) -> bool:
     try:
         text.encode()
     except UnicodeEncodeError:
-        # Half a surrogate pair is legal in JSON's escapes. Refusing the batch for it
-        # would lose every other signal in it.
-        return json.loads(text.encode(errors="replace"))
-    return value
+        return False
+    return True
 
 
 Scalar = Annotated[Union[bool, int, float, str, None], BeforeValidator(_check_scalar)]
