@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import functools
 import weakref
 from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar, Union, overload
 
@@ -57,7 +58,7 @@ class LiteguardClient(GuardChecks):
         self._lifecycle = Lifecycle(token, self._options)
         self._checker = self._lifecycle.checker
         self._no_scope = self.create_scope()
-        self._at_exit = False
+        self._is_at_exit = False
 
     def __repr__(self) -> str:
         """Name backend, environment and role, never the token."""
@@ -83,9 +84,7 @@ class LiteguardClient(GuardChecks):
         Raises:
             NotReadyError: *strict*, and there is no bundle.
         """
-        if not self._at_exit:
-            self._at_exit = True
-            atexit.register(_shutdown_at_exit, weakref.ref(self))
+        self._shut_down_at_exit()
         self._lifecycle.start(strict=strict)
 
     def shutdown(self, timeout: Optional[float] = None) -> None:
@@ -246,6 +245,16 @@ class LiteguardClient(GuardChecks):
         binding = self._binding(scope)
         return binding if fn is None else run_within(binding, fn)
 
+    def _shut_down_at_exit(self) -> None:
+        if self._is_at_exit:
+            return
+        self._is_at_exit = True
+        handler = functools.partial(_shutdown, weakref.ref(self))
+        # Made before the handler is registered, so that at the exit the handler comes
+        # first: urllib3 closes its connections in finalizers like this one.
+        weakref.finalize(self, atexit.unregister, handler).atexit = False
+        atexit.register(handler)
+
     def _binding(self, scope: LiteguardScope) -> ScopeBinding[LiteguardScope]:
         if not isinstance(scope, LiteguardScope):
             raise ConfigurationError(
@@ -273,7 +282,7 @@ class LiteguardClient(GuardChecks):
         return float(timeout)
 
 
-def _shutdown_at_exit(reference: weakref.ref[LiteguardClient]) -> None:
+def _shutdown(reference: weakref.ref[LiteguardClient]) -> None:
     client = reference()
     if client is not None:
         client.shutdown()
