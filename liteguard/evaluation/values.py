@@ -1,0 +1,62 @@
+"""Brings property and rule values to one form in which they can be compared.
+
+`comparable` runs no code of a value's own class, so nothing there can raise or wait.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Optional, Union
+
+Comparable = Union[str, float, object]
+
+# Python holds True equal to 1; rules do not.
+_TRUE = object()
+_FALSE = object()
+
+
+def comparable(value: Any) -> Optional[Comparable]:
+    """Return what equals another value's form exactly where a rule calls them equal.
+
+    Text stays text, and numbers become doubles as in every other Liteguard SDK; an
+    integer beyond their range becomes an infinity. Subclasses count as what they are
+    made of: an enumeration of texts as its text. Everything else, null and NaN
+    included, is ``None`` and equals nothing.
+    """
+    kind = type(value)
+    if kind is bool:
+        return _TRUE if value else _FALSE
+    if issubclass(kind, str):
+        return str.__str__(value)
+    if issubclass(kind, int):
+        return _double(int.__int__(value))
+    if issubclass(kind, float):
+        number = float.__float__(value)
+        return None if math.isnan(number) else number
+    return None
+
+
+def as_text(value: Any) -> str:
+    """Return the text that a regular expression examines.
+
+    Text stays text, whatever its subclass says of itself; numbers and booleans are as
+    Python writes them.
+
+    Raises:
+        Exception: Whatever the ``__str__`` of a value of any other type raises.
+    """
+    kind = type(value)
+    if issubclass(kind, str):
+        return str.__str__(value)
+    if issubclass(kind, int) and kind is not bool:
+        return int.__repr__(value)
+    if issubclass(kind, float):
+        return float.__repr__(value)
+    return str.__str__(str(value))
+
+
+def _double(number: int) -> float:
+    try:
+        return float(number)
+    except OverflowError:
+        return math.inf if number > 0 else -math.inf
