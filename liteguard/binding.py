@@ -7,7 +7,7 @@ import inspect
 import sys
 import threading
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Optional, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Optional, TypeVar
 
 if TYPE_CHECKING:
     from types import FrameType, TracebackType
@@ -18,13 +18,19 @@ if TYPE_CHECKING:
 S = TypeVar("S")
 
 
-class _Bound(NamedTuple):
+class _Bound:
     """A scope bound to a context, and the generator that bound it, if one did."""
 
-    scope: Any
-    checker: Checker
-    generator: Optional[FrameType]
-    unit: Optional[tuple[int, int]]
+    __slots__ = ("checker", "generator", "is_ended", "scope", "unit")
+
+    def __init__(
+        self, scope: Any, checker: Checker, generator: Optional[FrameType]
+    ) -> None:
+        self.scope = scope
+        self.checker = checker
+        self.generator = generator
+        self.unit = _unit_of_work()
+        self.is_ended = False
 
 
 _bound: ContextVar[tuple[_Bound, ...]] = ContextVar("liteguard_scopes", default=())
@@ -66,8 +72,7 @@ class ScopeBinding(Generic[S]):
         traceback: Optional[TracebackType],
     ) -> None:
         """Undo the binding."""
-        mine = self._entered.pop()
-        _bound.set(tuple(bound for bound in _bound.get() if bound is not mine))
+        self._exit(sys._getframe(1))
 
     async def __aenter__(self) -> S:
         """Bind the scope and return it."""
@@ -80,36 +85,62 @@ class ScopeBinding(Generic[S]):
         traceback: Optional[TracebackType],
     ) -> None:
         """Undo the binding."""
-        self.__exit__(kind, error, traceback)
+        self._exit(sys._getframe(1))
 
-    def _enter(self, frame: Optional[FrameType]) -> S:
-        generator = frame if frame is not None and _is_isolated(frame) else None
-        unit = None if generator is None else _unit_of_work()
-        mine = _Bound(self._scope, self._checker, generator, unit)
+    def _enter(self, frame: FrameType) -> S:
+        mine = _Bound(self._scope, self._checker, _running_generator(frame))
         self._entered.append(mine)
         _bound.set((*_bound.get(), mine))
         return self._scope
+
+    def _exit(self, frame: FrameType) -> None:
+        unit = _unit_of_work()
+        mine = self._entered[-1]
+        if len(self._entered) > 1:
+            # Tasks and generators may share a binding: each ends its own entry.
+            here = (unit, _running_generator(frame))
+            own = [bound for bound in self._entered if _place(bound) == here]
+            mine = own[-1] if own else mine
+        self._entered.remove(mine)
+        # Where it was entered it stays in the context, if that is not this one: an
+        # event loop closes an abandoned generator in a task of its own.
+        mine.is_ended = mine.unit != unit
+        _bound.set(tuple(bound for bound in _bound.get() if bound is not mine))
 
 
 # -- Generators share the context of whoever iterates them, so a scope bound inside one
 # would be seen outside while it is suspended, and by other generators. Such a binding
 # holds only while its generator runs, unless the generator is itself the body of a
-# context manager or fixture, whose very point is that the binding outlives the yield.
+# context manager or fixture, whose very point is that the binding outlives the yield:
+# then it holds while the generator runs that uses that, if any does.
 
-_DRIVERS = ("contextlib", "_pytest.", "pytest_asyncio.", "anyio.pytest_plugin")
+_DRIVERS = (
+    "contextlib",
+    "pluggy.",
+    "_pytest.",
+    "pytest_asyncio.",
+    "anyio.pytest_plugin",
+)
 _GENERATOR = inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
 
 
-def _is_isolated(frame: FrameType) -> bool:
-    if not frame.f_code.co_flags & _GENERATOR:
-        return False
+def _running_generator(frame: Optional[FrameType]) -> Optional[FrameType]:
+    """Return the innermost generator on the stack that is no body of a manager."""
+    while frame is not None:
+        if frame.f_code.co_flags & _GENERATOR and not _is_body(frame):
+            return frame
+        frame = frame.f_back
+    return None
+
+
+def _is_body(frame: FrameType) -> bool:
     driver = frame.f_back.f_globals.get("__name__", "") if frame.f_back else ""
-    return not str(driver).startswith(_DRIVERS)
+    return str(driver).startswith(_DRIVERS)
 
 
 def _is_visible(bound: _Bound) -> bool:
-    if bound.generator is None:
-        return True
+    if bound.generator is None or bound.is_ended:
+        return not bound.is_ended
     frame: Optional[FrameType] = sys._getframe(2)
     while frame is not None:
         if frame is bound.generator:
@@ -117,6 +148,10 @@ def _is_visible(bound: _Bound) -> bool:
         frame = frame.f_back
     # A task or thread started inside the generator has a copy of its context.
     return bound.unit != _unit_of_work()
+
+
+def _place(bound: _Bound) -> tuple[tuple[int, int], Optional[FrameType]]:
+    return (bound.unit, bound.generator)
 
 
 def _unit_of_work() -> tuple[int, int]:
