@@ -1,0 +1,60 @@
+"""Clients for tests: of the local backend, or answering from a bundle alone."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any, Optional
+
+from liteguard import LiteguardClient
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from backends import Backend
+
+FAST = {
+    "refresh_rate_seconds": 0.2,
+    "reload_rate_seconds": 0.05,
+    "flush_rate_seconds": 0.2,
+}
+TOKEN = "pct-for-tests-only"  # noqa: S105  opens nothing
+
+
+def rule(name: str, value: Any, *, result: bool = True) -> dict[str, Any]:
+    """Return a rule that answers *result* where property *name* equals *value*."""
+    return {
+        "propertyName": name,
+        "operator": "EQUALS",
+        "values": [value],
+        "result": result,
+    }
+
+
+def guard(name: str, **more: Any) -> dict[str, Any]:
+    """Return an adopted guard in its wire form."""
+    return {"name": name, "adopted": True, **more}
+
+
+def offline(*guards: dict[str, Any], **more: Any) -> LiteguardClient:
+    """Return a client that is not started and answers from *guards*."""
+    return LiteguardClient(TOKEN, bootstrap={"guards": list(guards)}, **more)
+
+
+def prepared(backend: Backend, state_dir: Path, **more: Any) -> LiteguardClient:
+    """Return a client of the local backend with short rates; it is not started."""
+    return LiteguardClient(**backend.options(state_dir, **{**FAST, **more}))
+
+
+@contextlib.contextmanager
+def running(
+    backend: Backend, state_dir: Path, **more: Any
+) -> Iterator[LiteguardClient]:
+    """Run a client of the local backend with short rates."""
+    with prepared(backend, state_dir, **more) as client:
+        yield client
+
+
+def active_user(client: LiteguardClient) -> Optional[Any]:
+    """Return the property ``user`` of the scope that is bound here, if one is."""
+    return client.get_active_scope().get_properties().get("user")
