@@ -53,6 +53,23 @@ def call_of(
     )
 
 
+def given_properties(
+    properties: Optional[Mapping[str, Any]], more: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return what was given as a dict, by keyword, or as a dict by keyword.
+
+    The last is how the published package's users may call: no property is a dict.
+
+    Raises:
+        TypeError: *properties* is no dict.
+    """
+    named = more.get("properties")
+    if properties is None and isinstance(named, Mapping):
+        more = {name: value for name, value in more.items() if name != "properties"}
+        properties = named
+    return checked_properties(properties, more)
+
+
 def checked_properties(
     properties: Optional[Mapping[str, Any]], more: Mapping[str, Any]
 ) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import weakref
 from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar, Union, overload
 
 from liteguard.binding import ScopeBinding, active_scope
-from liteguard.calls import checked_properties
+from liteguard.calls import given_properties
 from liteguard.checks import GuardChecks
 from liteguard.errors import ConfigurationError
 from liteguard.options import ClientOptions, resolve_options, resolve_token
@@ -171,7 +171,7 @@ class LiteguardClient(GuardChecks):
             **more: Further properties by keyword.
         """
         return LiteguardScope(
-            self._checker, self._lifecycle.bind, checked_properties(properties, more)
+            self._checker, self._lifecycle.bind, given_properties(properties, more)
         )
 
     def _subject(self) -> LiteguardScope:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
+import os
 import threading
 import time
-from typing import TYPE_CHECKING, Any, Callable, Optional
+from typing import TYPE_CHECKING, Callable, Optional
 
 from liteguard.checker import Recording
 from liteguard.errors import StateFolderError
@@ -13,21 +15,24 @@ from liteguard.host.polls import PollLog
 from liteguard.host.refresh import Refresher, Shared
 from liteguard.host.snapshots import Snapshot, SnapshotStore
 from liteguard.host.statedir import StateFolder, open_state_folder
+from liteguard.process import uwsgi
 from liteguard.process.identity import current_identity
-from liteguard.process.logs import logger
 from liteguard.process.worker import PeriodicWorker
 from liteguard.telemetry.adoption import Adopter
 from liteguard.telemetry.execution import new_id
 from liteguard.telemetry.flush import Flusher
 from liteguard.telemetry.recorder import Recorder
 from liteguard.telemetry.unadopted import UnadoptedCounts
-from liteguard.transport import BundleAnswer, Transport
+from liteguard.transport import Transport
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from liteguard.contexts import ProtectedBundles
     from liteguard.options import ClientOptions
+    from liteguard.process.logs import Trouble
+
+
+# How long a journal made in a uWSGI master may be written, see `Recorder`.
+_LEASE_SECONDS = 1.0
 
 
 class Runtime:
@@ -40,6 +45,8 @@ class Runtime:
         options: The client's options.
         publish: Puts a bundle into force; called in the refresh thread.
         contexts: Bundles of protected contexts, refreshed in the refresh thread.
+        folder_trouble: Told when the state folder cannot be used.
+        on_other_user: Called when the effective user has changed since.
     """
 
     def __init__(
@@ -49,11 +56,14 @@ class Runtime:
         options: ClientOptions,
         publish: Callable[[Snapshot], None],
         contexts: ProtectedBundles,
+        folder_trouble: Trouble,
+        on_other_user: Callable[[], None],
     ) -> None:
         identity = current_identity()
         self.pid = identity.pid
         self._contexts = contexts
-        self.folder = _open_folder(token, options)
+        self._on_other_user = on_other_user
+        self.folder = _open_folder(token, options, folder_trouble)
         self.transport = Transport(
             backend_url=options.backend_url,
             token=token,
@@ -89,6 +99,7 @@ class Runtime:
             capacity=options.flush_size * options.flush_buffer_multiplier,
             flush_size=options.flush_size,
             on_many=self._wake_flush,
+            lease_seconds=_LEASE_SECONDS if uwsgi.is_master() else 0.0,
         )
         self.unadopted = UnadoptedCounts()
         self.flusher = Flusher(
@@ -101,7 +112,11 @@ class Runtime:
             quiet=options.quiet,
         )
         self._flush_rate_seconds = options.flush_rate_seconds
+        self._reload_rate_seconds = options.reload_rate_seconds
+        self._looked_at = -math.inf
+        self._started_at = -math.inf
         self._settled = threading.Event()
+        self.has_run = False
         self._refresh: Optional[PeriodicWorker] = None
         self._flush: Optional[PeriodicWorker] = None
 
@@ -126,9 +141,28 @@ class Runtime:
             first_delay_seconds=self._flush_rate_seconds,
         )
         self._refresh, self._flush = refresh, flush
+        self._started_at = time.monotonic()
+        self.has_run = False
         self.refresher.unpark()
         refresh.start()
         flush.start()
+
+    def started_since(self) -> float:
+        """Return the seconds since the threads were started."""
+        return time.monotonic() - self._started_at
+
+    def look(self) -> None:
+        """Look at the snapshot, once in an interval, for a check without threads."""
+        now = time.monotonic()
+        if now - self._looked_at >= self._reload_rate_seconds:
+            self._looked_at = now
+            self.refresher.reload()
+
+    def refresh_here(self, deadline: float) -> None:
+        """Get a first bundle in the caller's thread, where none may be started."""
+        while not self.refresher.is_settled and time.monotonic() < deadline:
+            time.sleep(self.refresher.refresh_once())
+        self.park(0.0)
 
     def wait_for_bundle(self, deadline: float) -> None:
         """Wait until the refresh thread has a bundle or has failed to get one.
@@ -145,11 +179,8 @@ class Runtime:
         Returns:
             Whether both have ended; one in the middle of a request may not have.
         """
-        workers = [w for w in (self._refresh, self._flush) if w is not None]
-        self._refresh = self._flush = None
         deadline = time.monotonic() + timeout_seconds
-        for worker in workers:
-            worker.stop()
+        workers = self._tell_threads_to_end()
         ended = [worker.join(deadline - time.monotonic()) for worker in workers]
         return all(ended)
 
@@ -166,27 +197,35 @@ class Runtime:
 
     def close(self, deadline: float) -> None:
         """Deliver what there is before *deadline*, and give everything up."""
-        self.stop_threads(deadline - time.monotonic())
+        workers = self._tell_threads_to_end()
         self.recorder.seal()
         # A parked process does not lead; at its end it may be the only one left.
         self.refresher.unpark()
         self.refresher.try_to_lead()
         self.flusher.flush_until(deadline)
         self.flusher.release()
+        for worker in workers:
+            worker.join(deadline - time.monotonic())
         self.refresher.park(max(0.0, deadline - time.monotonic()))
         self.transport.close()
 
-    def fetch_protected(
-        self, etag: str, context: Optional[Mapping[str, Any]]
-    ) -> BundleAnswer:
-        """Ask the backend for the bundle of a protected context."""
-        return self.transport.fetch_bundle(etag, context)
+    def _tell_threads_to_end(self) -> list[PeriodicWorker]:
+        workers = [w for w in (self._refresh, self._flush) if w is not None]
+        self._refresh = self._flush = None
+        for worker in workers:
+            worker.stop()
+        return workers
 
     def _refresh_round(self) -> float:
+        self.has_run = True
+        folder = self.folder
+        if folder is not None and folder.owner != os.geteuid():
+            self._on_other_user()
+            return self._reload_rate_seconds
         delay_seconds = self.refresher.refresh_once()
         if self.refresher.is_settled:
             self._settled.set()
-        self._contexts.refresh_one(self.fetch_protected)
+        self._contexts.refresh_one(self.transport.fetch_bundle)
         return delay_seconds
 
     def _wake_flush(self) -> None:
@@ -195,7 +234,9 @@ class Runtime:
             flush.wake()
 
 
-def _open_folder(token: str, options: ClientOptions) -> Optional[StateFolder]:
+def _open_folder(
+    token: str, options: ClientOptions, trouble: Trouble
+) -> Optional[StateFolder]:
     try:
         folder = open_state_folder(
             options.state_dir,
@@ -204,14 +245,16 @@ def _open_folder(token: str, options: ClientOptions) -> Optional[StateFolder]:
             environment=options.environment,
         )
     except StateFolderError as error:
-        logger.warning(
+        trouble.begin(
+            str(error),
             "liteguard: no state folder can be shared (%s): each process asks the "
             "backend for itself; set LITEGUARD_STATE_DIR to a folder of this user",
             error,
         )
         return None
     if folder.refused:
-        logger.warning(
+        trouble.begin(
+            folder.refused,
             "liteguard: cannot use the state folder %s: using %s; set "
             "LITEGUARD_STATE_DIR to a folder that this user can write",
             folder.refused,

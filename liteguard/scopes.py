@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar
 
 from liteguard.binding import ScopeBinding
-from liteguard.calls import checked_properties
+from liteguard.calls import given_properties
 from liteguard.checks import GuardChecks
 from liteguard.telemetry.execution import Execution
 from liteguard.types import ProtectedContext
@@ -84,7 +84,7 @@ class LiteguardScope(GuardChecks):
             properties: A dict of properties.
             **more: Further properties by keyword.
         """
-        return self._derived({**self._values, **checked_properties(properties, more)})
+        return self._derived({**self._values, **given_properties(properties, more)})
 
     def add_properties(
         self, properties: Optional[Mapping[str, Any]] = None, /, **more: Any

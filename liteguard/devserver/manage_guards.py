@@ -63,7 +63,7 @@ def update_guard(
         return guards.update_guard(connection, owner.id, name, fields)
 
 
-@router.delete("/{name:path}", status_code=204)
+@router.delete("/{name:path}", status_code=204, response_model=None)
 def delete_guard(environment: str, name: str, database: DatabaseOf) -> None:
     """Delete a guard."""
     with database.writing() as connection:

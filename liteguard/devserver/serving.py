@@ -40,6 +40,9 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import FrameType
 
+BACKLOG = 2048
+"""How many connections may wait to be accepted."""
+
 SHUTDOWN_SECONDS = 2
 """How long requests under way may take once the server was told to stop."""
 
@@ -108,7 +111,7 @@ def serve(settings: Settings) -> None:
     database = _open(settings)
     try:
         token = _prepare(database, settings)
-        with _bind(settings) as listener:
+        with listen(settings.host, settings.port) as listener:
             _run(database, listener, settings, token)
     finally:
         database.close()
@@ -155,14 +158,22 @@ def _accept_token(connection: sqlite3.Connection, settings: Settings) -> str:
     return token
 
 
-def _bind(settings: Settings) -> socket.socket:
-    address = (settings.host, settings.port)
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+def listen(host: str, port: int) -> socket.socket:
+    """Return a listening socket, the caller's to close.
+
+    Raises:
+        StartError: The address is not ours or in use.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server(address, family=family, backlog=2048)
+        listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
     except OSError as error:
-        place = f"{settings.host} port {settings.port}"
+        place = f"{host} port {port}"
         raise StartError(f"cannot listen on {place}: {error.strerror}") from error
+    # Accepted connections inherit it. asyncio sets it on sockets of its own making
+    # only, and without it the body waits 40 ms for the headers' acknowledgement.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
 
 
 def _run(

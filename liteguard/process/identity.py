@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Optional
 
 _PROC = Path("/proc")
 
@@ -29,23 +30,24 @@ class ProcessIdentity:
     def is_alive(self) -> bool:
         """Whether that process still runs, as far as this process can tell.
 
-        A process of another pid namespace cannot be seen and counts as alive.
+        A process of another pid namespace cannot be seen and counts as alive. What
+        is not known, for want of descriptors perhaps, makes no process dead.
         """
-        here = current_identity()
-        if self.boot_id != here.boot_id:
+        if _differ(self.boot_id, boot_id()):
             return False
-        if self.pid_namespace != here.pid_namespace:
+        if _differ(self.pid_namespace, _pid_namespace()):
             return True
-        if here.start_ticks:
-            return _start_ticks(self.pid) == self.start_ticks
-        return _accepts_signals(self.pid)
+        start_ticks = _start_ticks(self.pid)
+        if start_ticks is None or (start_ticks and not self.start_ticks):
+            return _accepts_signals(self.pid)
+        return start_ticks != 0 and start_ticks == self.start_ticks
 
 
 def current_identity() -> ProcessIdentity:
     """Return the identity of the calling process. Never blocks; safe after a fork."""
     return ProcessIdentity(
         pid=os.getpid(),
-        start_ticks=_start_ticks(os.getpid()),
+        start_ticks=_start_ticks(os.getpid()) or 0,
         pid_namespace=_pid_namespace(),
         boot_id=boot_id(),
     )
@@ -59,11 +61,19 @@ def boot_id() -> str:
         return ""
 
 
-def _start_ticks(pid: int) -> int:
+def _differ(one: str, other: str) -> bool:
+    """Whether both are known, and are not the same."""
+    return bool(one and other and one != other)
+
+
+def _start_ticks(pid: int) -> Optional[int]:
+    """Return when a process started; 0 if it has ended, ``None`` if nobody can tell."""
     try:
         stat = (_PROC / str(pid) / "stat").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0 if (_PROC / "self").exists() else None
     except OSError:
-        return 0
+        return None
     # The command name may hold spaces and parentheses: count from its last one.
     fields = stat[stat.rfind(b")") + 2 :].split()
     is_zombie = fields[0] in b"ZX"

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 
 from liteguard.process.identity import ProcessIdentity
 from liteguard.process.logs import logger
-from liteguard.telemetry.journal_file import JournalFile, open_journal_file
+from liteguard.telemetry.journal_folder import open_journal_file
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from liteguard.telemetry.journal_file import JournalFile
 
 _JOURNAL = ".journal"
 _CLAIM = ".claim"
@@ -99,7 +101,7 @@ class Adopter:
             return True
         if not file.owner.identity.is_alive():
             return True
-        return file.is_sealed and not file.is_in_flight
+        return file.is_finished and not file.is_in_flight
 
     def _is_claimer_alive(self, path: Path) -> bool:
         pid, _, ticks = path.suffix[len(_CLAIM) + 1 :].partition("-")

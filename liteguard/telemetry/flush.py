@@ -111,7 +111,7 @@ class Flusher:
     def _send_everything(self, deadline: Optional[float]) -> None:
         self._recorder.drain()
         for file in self._recorder.files():
-            if not file.is_sealed:
+            if not file.is_finished:
                 self._deliver(file, deadline)
             elif self._own(file):
                 self._finish(file, deadline)

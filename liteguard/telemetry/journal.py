@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import itertools
 import threading
+import time
 from typing import TYPE_CHECKING, Callable
 
 from liteguard.telemetry.journal_file import (
+    LEASE_GRACE_NS,
     JournalFile,
     first_text_offset,
     text_size,
@@ -99,3 +101,21 @@ class Journal:
             self._last_number = self._next_number() - 1
             self.file.seal(self._last_number)
             return True
+
+
+class LeasedJournal(Journal):
+    """A journal that may be written for a short time only, and is born to be adopted.
+
+    For a process that can promise nothing about later: a uWSGI master makes checks
+    while it loads the application, and may never run Python again. Others may adopt
+    what it wrote when the lease is over, although it is alive and has sealed nothing.
+    """
+
+    def append(self, fields: tuple[int, ...]) -> int:
+        """Append a record; return its number, or 0 if the lease is over."""
+        lease_ns = self.file.lease_ns
+        if time.monotonic_ns() >= lease_ns:
+            return 0
+        number = super().append(fields)
+        # Written in time for certain only if it is not yet time to adopt.
+        return number if time.monotonic_ns() < lease_ns + LEASE_GRACE_NS else 0

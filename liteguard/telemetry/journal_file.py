@@ -7,9 +7,8 @@ record carries its number first and last: one that was torn by a kill is recogni
 
 from __future__ import annotations
 
-import mmap
-import os
 import struct
+import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, NamedTuple, Optional
 
@@ -18,19 +17,21 @@ import orjson
 from liteguard.process.identity import ProcessIdentity
 
 if TYPE_CHECKING:
+    import mmap
     from pathlib import Path
 
 _MAGIC = b"LGJRNL1\n"
 _HEADER_BYTES = 4096
-_HEADER = struct.Struct("<8sQQQQQI")
+_HEADER = struct.Struct("<8sQQQQQQI")
 _ACKNOWLEDGED_AT = 8
 _SEALED_AT = 16
 _IN_FLIGHT_AT = 24
+_LEASE_AT = 32
 _NUMBER = struct.Struct("<Q")
 _TEXT_LENGTH = struct.Struct("<I")
 _RECORD = struct.Struct("<QQQQIIIIIIIIIIQ")
 _FIRST_TEXT = 8
-_LARGEST_FILE_BYTES = 256 * 1024 * 1024
+LEASE_GRACE_NS = 1_000_000_000
 
 
 class Record(NamedTuple):
@@ -90,9 +91,10 @@ class JournalFile:
 
     def __init__(self, memory: mmap.mmap, path: Optional[Path]) -> None:
         header = _HEADER.unpack_from(memory, 0)
-        capacity, text_bytes, owner_bytes = header[4:]
+        self.lease_ns, capacity, text_bytes, owner_bytes = header[4:]
         texts_at = _HEADER_BYTES + capacity * _RECORD.size
-        if header[0] != _MAGIC or texts_at + text_bytes != len(memory):
+        is_whole = texts_at + text_bytes == len(memory)
+        if header[0] != _MAGIC or capacity < 1 or not is_whole:
             raise ValueError("no journal of this format")
         owner = orjson.loads(memory[_HEADER.size : _HEADER.size + owner_bytes])
         self.owner = Owner(owner["nonce"], ProcessIdentity(**owner["identity"]))
@@ -115,6 +117,11 @@ class JournalFile:
         self._memory[place + 4 : place + 4 + len(text)] = text
         _TEXT_LENGTH.pack_into(self._memory, place, len(text))
 
+    def lease(self, until_ns: int) -> None:
+        """State that nothing is written after *until_ns* on the monotonic clock."""
+        self.lease_ns = until_ns
+        _NUMBER.pack_into(self._memory, _LEASE_AT, until_ns)
+
     def seal(self, last: int) -> None:
         """State that no record after *last* counts."""
         _NUMBER.pack_into(self._memory, _SEALED_AT, last + 1)
@@ -125,6 +132,13 @@ class JournalFile:
     def is_sealed(self) -> bool:
         """Whether its owner has finished it."""
         return self._number_at(_SEALED_AT) != 0
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether nothing more will be written: sealed, or its lease long over."""
+        lease_ns = self.lease_ns
+        is_over = bool(lease_ns) and time.monotonic_ns() > lease_ns + LEASE_GRACE_NS
+        return is_over or self.is_sealed
 
     @property
     def is_in_flight(self) -> bool:
@@ -154,7 +168,8 @@ class JournalFile:
             raise ValueError("a text reference is damaged")
         place = self._texts_at + offset
         (length,) = _TEXT_LENGTH.unpack_from(self._memory, place)
-        if length > self.text_bytes - offset - 4:
+        # An empty text is never written: this page did not reach the disk.
+        if not 0 < length <= self.text_bytes - offset - 4:
             raise ValueError("a text is damaged")
         return self._memory[place + 4 : place + 4 + length]
 
@@ -195,12 +210,16 @@ class JournalFile:
             self.path.unlink(missing_ok=True)
 
     def newest(self) -> int:
-        """Return the highest committed number, within the seal."""
+        """Return the sealed end, or the highest committed number before there is one.
+
+        Up to a seal every number counts: its thread may not have written it yet.
+        """
+        sealed = self._number_at(_SEALED_AT)
+        if sealed:
+            return sealed - 1
         end = _HEADER_BYTES + self.capacity * _RECORD.size
         slots = _RECORD.iter_unpack(self._memory[_HEADER_BYTES:end])
-        newest = max(slot[0] if slot[0] == slot[-1] else 0 for slot in slots)
-        sealed = self._number_at(_SEALED_AT)
-        return min(newest, sealed - 1) if sealed else newest
+        return max(slot[0] if slot[0] == slot[-1] else 0 for slot in slots)
 
     def _record(self, number: int) -> Optional[Record]:
         place = _HEADER_BYTES + (number - 1) % self.capacity * _RECORD.size
@@ -215,62 +234,6 @@ class JournalFile:
         return int(_NUMBER.unpack_from(self._memory, place)[0])
 
 
-def create_journal_file(
-    folder: Optional[Path], owner: Owner, *, capacity: int, text_bytes: int
-) -> JournalFile:
-    """Make an empty journal in *folder*, or in memory if that is ``None``.
-
-    Blocks for making the file. Its blocks are allocated here, so that a full disk is
-    an error now and not a fatal signal while a record is written.
-
-    Raises:
-        OSError: The file cannot be made or the disk is full.
-    """
-    size = _HEADER_BYTES + capacity * _RECORD.size + text_bytes
-    if folder is None:
-        memory = mmap.mmap(-1, size)
-        _write_header(memory, owner, capacity, text_bytes)
-        return JournalFile(memory, None)
-    path = folder / f"{owner.nonce}.journal"
-    unfinished = folder / f".{owner.nonce}.tmp"
-    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    descriptor = os.open(unfinished, flags, 0o600)
-    try:
-        _allocate(descriptor, size)
-        memory = mmap.mmap(descriptor, size)
-        _write_header(memory, owner, capacity, text_bytes)
-        unfinished.rename(path)
-    except BaseException:
-        unfinished.unlink(missing_ok=True)
-        raise
-    finally:
-        os.close(descriptor)
-    return JournalFile(memory, path)
-
-
-def open_journal_file(path: Path) -> JournalFile:
-    """Map the journal at *path*.
-
-    Raises:
-        OSError: It is gone or is no file of this user.
-        ValueError: It is no journal of this format.
-    """
-    descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
-        status = os.fstat(descriptor)
-        if status.st_uid != os.geteuid():
-            raise PermissionError(0, "belongs to another user", str(path))
-        if not _HEADER_BYTES < status.st_size <= _LARGEST_FILE_BYTES:
-            raise ValueError("no journal of this format")
-        memory = mmap.mmap(descriptor, status.st_size)
-    finally:
-        os.close(descriptor)
-    try:
-        return JournalFile(memory, path)
-    except (KeyError, TypeError) as error:
-        raise ValueError("no journal of this format") from error
-
-
 def first_text_offset() -> int:
     """Return where the first text goes: 0 means "no text"."""
     return _FIRST_TEXT
@@ -281,18 +244,17 @@ def text_size(text: bytes) -> int:
     return _TEXT_LENGTH.size + len(text)
 
 
-def _write_header(
+def journal_size(capacity: int, text_bytes: int) -> int:
+    """Return how large a journal of *capacity* records is, in bytes."""
+    return _HEADER_BYTES + capacity * _RECORD.size + text_bytes
+
+
+def write_header(
     memory: mmap.mmap, owner: Owner, capacity: int, text_bytes: int
 ) -> None:
+    """Write the header of an empty journal."""
     described = orjson.dumps(asdict(owner))
-    _HEADER.pack_into(memory, 0, _MAGIC, 0, 0, 0, capacity, text_bytes, len(described))
+    _HEADER.pack_into(
+        memory, 0, _MAGIC, 0, 0, 0, 0, capacity, text_bytes, len(described)
+    )
     memory[_HEADER.size : _HEADER.size + len(described)] = described
-
-
-def _allocate(descriptor: int, size: int) -> None:
-    if hasattr(os, "posix_fallocate"):
-        os.posix_fallocate(descriptor, 0, size)
-        return
-    block = bytes(64 * 1024)
-    for offset in range(0, size, len(block)):
-        os.pwrite(descriptor, block[: size - offset], offset)

@@ -19,12 +19,12 @@ from liteguard.telemetry.execution import (
     current_execution,
     new_id,
 )
-from liteguard.telemetry.journal import Journal, JournalFull
+from liteguard.telemetry.journal import Journal, JournalFull, LeasedJournal
 from liteguard.telemetry.journal_file import (
     JournalFile,
     Owner,
-    create_journal_file,
 )
+from liteguard.telemetry.journal_folder import create_journal_file
 from liteguard.telemetry.measurement import ProcessReadings
 
 if TYPE_CHECKING:
@@ -50,6 +50,8 @@ class Recorder:
         capacity: Most unsent records kept in one journal.
         on_many: Called when *flush_size* records wait in the journal.
         flush_size: See *on_many*.
+        lease_seconds: How long a journal may be written before another is begun; 0
+            sets no limit.
     """
 
     def __init__(
@@ -60,12 +62,14 @@ class Recorder:
         capacity: int,
         flush_size: int,
         on_many: Callable[[], None],
+        lease_seconds: float = 0.0,
     ) -> None:
         self._folder = folder
         self._identity = identity
         self._capacity = capacity
         self._flush_size = flush_size
         self._on_many = on_many
+        self._lease_ns = int(lease_seconds * 1e9)
         self._readings = ProcessReadings()
         self._making = threading.Lock()
         self._journal: Optional[Journal] = None
@@ -146,7 +150,12 @@ class Recorder:
     def _renew(self) -> Journal:
         self.seal()
         owner = Owner(new_id(), self._identity)
-        self._journal = Journal(self._make_file(owner))
+        file = self._make_file(owner)
+        if self._lease_ns:
+            file.lease(time.monotonic_ns() + self._lease_ns)
+            self._journal = LeasedJournal(file)
+        else:
+            self._journal = Journal(file)
         return self._journal
 
     def _make_file(self, owner: Owner) -> JournalFile:

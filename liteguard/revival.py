@@ -1,0 +1,222 @@
+"""Which `Runtime` this process has: parked before a fork, dropped and made anew after.
+
+The flag reads 1 only while this process's threads are known to run. Parking clears it,
+and so does the kernel in every child, whoever forked it. A check that reads 0 calls
+`revive`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import threading
+import time
+import weakref
+from typing import TYPE_CHECKING, Callable, Optional
+
+from liteguard.process import fork, uwsgi
+from liteguard.process.logs import Trouble, logger
+from liteguard.process.worker import PeriodicWorker
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from liteguard.runtime import Runtime
+
+_PARK_SECONDS = 0.02
+_RETRY_SECONDS = 1.0
+# A child that is about to exec should start nothing; one that stays soon must.
+_CHILD_DELAY_SECONDS = 0.05
+_THREADS_SHOULD_RUN_SECONDS = 5.0
+
+
+class Revival:
+    """Gives the process it is in a `Runtime`, for as long as one is wanted.
+
+    Args:
+        make: Makes a runtime for this process.
+        adopt: Told of the runtime in force, or of ``None`` when it is gone.
+    """
+
+    def __init__(
+        self,
+        *,
+        make: Callable[[], Runtime],
+        adopt: Callable[[Optional[Runtime]], None],
+    ) -> None:
+        self._make = make
+        self._adopt = adopt
+        self.flag = fork.new_flag()
+        self.is_wanted = False
+        self.runtime: Optional[Runtime] = None
+        self._waker: Optional[PeriodicWorker] = None
+        # By pid: a lock that another thread held at a fork stays held in the child.
+        self._locks: dict[int, threading.Lock] = {}
+        self._retry_at = 0.0
+        self._running = Trouble("liteguard: runs again in this process")
+        self._threads = Trouble("liteguard: background threads run again")
+
+    def want(self) -> None:
+        """Revive from now on, here and in every process forked later."""
+        if self.is_wanted:
+            return
+        fork.watch(self)
+        uwsgi.after_fork(_weakly(self.wake_after_fork))
+        self.runtime = None
+        self.is_wanted = True
+
+    def unwant(self, timeout_seconds: float) -> Optional[Runtime]:
+        """Stop reviving; return the runtime that is to be closed, if there is one."""
+        was_wanted, self.is_wanted = self.is_wanted, False
+        with self._locked(timeout_seconds):
+            self.flag[0] = 0
+            self._adopt(None)
+        runtime = self.runtime
+        is_own = runtime is not None and runtime.pid == os.getpid()
+        return runtime if was_wanted and is_own else None
+
+    def revive(self) -> None:
+        """Run in this process if that is wanted. Never raises.
+
+        Whoever does not get to do it goes on with what is in force: nothing waits.
+        """
+        if not self.is_wanted or time.monotonic() < self._retry_at:
+            return
+        lock = self._lock()
+        if not lock.acquire(blocking=False):
+            return
+        try:
+            if self.is_wanted and not fork.is_under_way() and not self.flag[0]:
+                self._run_here()
+        except Exception as error:  # noqa: BLE001  a check must not fail because of this
+            self._retry_at = time.monotonic() + _RETRY_SECONDS
+            self._running.begin(
+                type(error).__name__,
+                "liteguard: cannot run in process %d, keeping the last bundle: %r",
+                os.getpid(),
+                error,
+                level=logging.ERROR,
+            )
+        finally:
+            lock.release()
+
+    def replace(self) -> None:
+        """Begin anew in this process, as another user than before."""
+        with self._locked(_PARK_SECONDS):
+            self.flag[0] = 0
+            self._adopt(None)
+            runtime, self.runtime = self.runtime, None
+            if runtime is not None:
+                runtime.park(0.0)
+        self.revive()
+
+    # -- around a fork
+
+    def park(self) -> None:
+        """Before a fork, in the parent: leave no thread and no lock to be copied."""
+        self.flag[0] = 0
+        waker, self._waker = self._waker, None
+        if waker is not None:
+            waker.stop()
+            waker.join(_PARK_SECONDS)
+        # A revival that is under way may be about to start threads; those that come
+        # later see that a fork is under way.
+        with self._locked(_PARK_SECONDS):
+            self.flag[0] = 0
+            runtime = self.runtime
+            if runtime is not None and runtime.pid == os.getpid():
+                runtime.park(_PARK_SECONDS)
+
+    def reset_after_fork(self) -> None:
+        """After a fork, in the child: drop what is the parent's, and begin anew."""
+        self._abandon()
+        self._locks = {}
+        self._waker = None
+        if self.is_wanted:
+            self._waker = PeriodicWorker(
+                "liteguard-refresh",
+                self._wake,
+                first_delay_seconds=_CHILD_DELAY_SECONDS,
+            )
+            self._waker.start()
+
+    def wake_after_fork(self) -> None:
+        """Do the same where a server tells of a fork that no hook has told of."""
+        runtime = self.runtime
+        if runtime is not None and runtime.pid != os.getpid():
+            self.reset_after_fork()
+
+    def _wake(self) -> float:
+        """One round of a child's first thread: hand over to the runtime's own."""
+        self.revive()
+        waker = self._waker
+        if waker is not None and (self.runtime is not None or not self.is_wanted):
+            self._waker = None
+            waker.stop()
+        return _CHILD_DELAY_SECONDS
+
+    def _run_here(self) -> None:
+        for error in fork.take_errors():
+            logger.error("liteguard: a fork hook failed: %r", error)
+        runtime = self.runtime
+        if runtime is not None and runtime.pid != os.getpid():
+            # This process was forked by something that ran no hook.
+            self._abandon()
+            runtime = None
+        if runtime is None:
+            runtime = self._make()
+            self.runtime = runtime
+            self._adopt(runtime)
+        runtime.look()
+        if uwsgi.is_master():
+            return
+        runtime.start_threads()
+        if runtime.has_run:
+            self.flag[0] = 1
+            self._threads.end()
+        elif runtime.started_since() > _THREADS_SHOULD_RUN_SECONDS:
+            self._tell_threads_do_not_run()
+        self._running.end()
+
+    def _tell_threads_do_not_run(self) -> None:
+        self._threads.begin(
+            "threads",
+            "liteguard: background threads do not run in process %d: checks look at "
+            "the snapshot themselves, and nothing is fetched or sent from here; under "
+            "uWSGI set enable-threads = true",
+            os.getpid(),
+            level=logging.ERROR,
+        )
+
+    def _abandon(self) -> None:
+        runtime, self.runtime = self.runtime, None
+        self._adopt(None)
+        if runtime is not None:
+            runtime.abandon()
+
+    @contextlib.contextmanager
+    def _locked(self, timeout_seconds: float) -> Iterator[None]:
+        """Keep others from reviving; after *timeout_seconds* go on all the same."""
+        lock = self._lock()
+        is_acquired = lock.acquire(timeout=timeout_seconds)
+        try:
+            yield
+        finally:
+            if is_acquired:
+                lock.release()
+
+    def _lock(self) -> threading.Lock:
+        return self._locks.setdefault(os.getpid(), threading.Lock())
+
+
+def _weakly(method: Callable[[], None]) -> Callable[[], None]:
+    """Return a function that calls *method* while its object lives."""
+    reference = weakref.WeakMethod(method)
+
+    def call() -> None:
+        alive = reference()
+        if alive is not None:
+            alive()
+
+    return call

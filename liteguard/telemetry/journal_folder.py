@@ -1,0 +1,87 @@
+"""Making and opening journals: files in one folder, or memory where that fails."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import stat
+from typing import TYPE_CHECKING, Optional
+
+from liteguard.telemetry.journal_file import (
+    JournalFile,
+    Owner,
+    journal_size,
+    write_header,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_SMALLEST_FILE_BYTES = journal_size(1, 0)
+_LARGEST_FILE_BYTES = 256 * 1024 * 1024
+
+
+def create_journal_file(
+    folder: Optional[Path], owner: Owner, *, capacity: int, text_bytes: int
+) -> JournalFile:
+    """Make an empty journal in *folder*, or in memory if that is ``None``.
+
+    Blocks for making the file. Its blocks are allocated here, so that a full disk is
+    an error now and not a fatal signal while a record is written.
+
+    Raises:
+        OSError: The file cannot be made or the disk is full.
+    """
+    size = journal_size(capacity, text_bytes)
+    if folder is None:
+        memory = mmap.mmap(-1, size)
+        write_header(memory, owner, capacity, text_bytes)
+        return JournalFile(memory, None)
+    path = folder / f"{owner.nonce}.journal"
+    unfinished = folder / f".{owner.nonce}.tmp"
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(unfinished, flags, 0o600)
+    try:
+        _allocate(descriptor, size)
+        memory = mmap.mmap(descriptor, size)
+        write_header(memory, owner, capacity, text_bytes)
+        unfinished.rename(path)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
+    finally:
+        os.close(descriptor)
+    return JournalFile(memory, path)
+
+
+def open_journal_file(path: Path) -> JournalFile:
+    """Map the journal at *path*.
+
+    Raises:
+        OSError: It is gone or is no file of this user.
+        ValueError: It is no journal of this format.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        status = os.fstat(descriptor)
+        if status.st_uid != os.geteuid():
+            raise PermissionError(0, "belongs to another user", str(path))
+        is_plausible = _SMALLEST_FILE_BYTES <= status.st_size <= _LARGEST_FILE_BYTES
+        if not stat.S_ISREG(status.st_mode) or not is_plausible:
+            raise ValueError("no journal of this format")
+        memory = mmap.mmap(descriptor, status.st_size)
+    finally:
+        os.close(descriptor)
+    try:
+        return JournalFile(memory, path)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError("no journal of this format") from error
+
+
+def _allocate(descriptor: int, size: int) -> None:
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(descriptor, 0, size)
+        return
+    block = bytes(64 * 1024)
+    for offset in range(0, size, len(block)):
+        os.pwrite(descriptor, block[: size - offset], offset)
