@@ -11,6 +11,7 @@ from typing import Callable, Optional
 from liteguard.process.logs import logger
 
 _PAUSE_AFTER_A_BUG_SECONDS = 5.0
+_LONGEST_WAIT_SECONDS = 1e6  # no platform's clock refuses this
 
 
 class PeriodicWorker:
@@ -76,7 +77,7 @@ class PeriodicWorker:
         delay_seconds = self._first_delay_seconds
         while not self._is_stopping:
             if delay_seconds > 0:
-                self._awake.wait(delay_seconds)
+                self._awake.wait(min(delay_seconds, _LONGEST_WAIT_SECONDS))
             self._awake.clear()
             if not self._is_stopping:
                 delay_seconds = self._round()
@@ -85,7 +86,7 @@ class PeriodicWorker:
         started = time.monotonic()
         try:
             return self._action()
-        except Exception:  # noqa: BLE001  the thread must outlive a failed round
+        except (Exception, SystemExit):  # noqa: BLE001  the thread must outlive a failed round
             logger.exception("liteguard: a background round failed, please report it")
             return max(_PAUSE_AFTER_A_BUG_SECONDS, time.monotonic() - started)
 

@@ -1,0 +1,134 @@
+"""Forks for real: what a child does, and what it tells of itself."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import signal
+import sys
+import time
+import traceback
+from typing import TYPE_CHECKING, Any, Callable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+CHILD_SECONDS = 20
+"""A child that takes longer is killed by its own alarm."""
+
+NOBODY = 65534
+_LOOK_SECONDS = 0.002
+
+
+class Child:
+    """A forked child that runs *action*, reports what it returned, and ends.
+
+    Args:
+        action: Run in the child; what it returns must be JSON.
+        fork: How to fork.
+        leave: How the child ends; by default at once, running no handler.
+    """
+
+    def __init__(
+        self,
+        action: Callable[[], Any],
+        *,
+        fork: Callable[[], int] = os.fork,
+        leave: Callable[[int], object] = os._exit,
+    ) -> None:
+        self._report, far_end = os.pipe()
+        self.pid = fork()
+        if self.pid == 0:
+            os.close(self._report)
+            _run(action, far_end, leave)
+        os.close(far_end)
+        self._has_ended = False
+
+    def result(self) -> Any:
+        """Wait for the child's end and return what its action returned."""
+        with os.fdopen(self._report, "rb") as pipe:
+            text = pipe.read()
+        status = self.wait()
+        assert text, f"the child told nothing and ended with status {status}"
+        report = json.loads(text)
+        assert "error" not in report, report["error"]
+        return report["result"]
+
+    def kill(self) -> None:
+        """End it by SIGKILL, unless it has ended."""
+        if not self._has_ended:
+            os.kill(self.pid, signal.SIGKILL)
+            self.wait()
+            os.close(self._report)
+
+    def wait(self) -> int:
+        """Wait for its end and return the wait status."""
+        self._has_ended = True
+        return os.waitpid(self.pid, 0)[1]
+
+
+def in_child(action: Callable[[], Any], **how: Any) -> Any:
+    """Run *action* in a forked child and return its result."""
+    return Child(action, **how).result()
+
+
+def as_ordinary_user(action: Callable[[], Any]) -> Any:
+    """Run *action* in a child that is not root."""
+
+    def without_privileges() -> Any:
+        if os.geteuid() == 0:
+            os.setgroups([])
+            os.setgid(NOBODY)
+            os.setuid(NOBODY)
+        return action()
+
+    return in_child(without_privileges)
+
+
+def fork_without_hooks() -> int:
+    """Fork as an embedding server does: the interpreter does not notice."""
+    return int(ctypes.PyDLL(None).fork())
+
+
+@contextlib.contextmanager
+def living(action: Callable[[], Any], **how: Any) -> Iterator[Child]:
+    """Run *action* in a child that is killed when the block ends."""
+    child = Child(action, **how)
+    try:
+        yield child
+    finally:
+        child.kill()
+
+
+def wait_until(condition: Callable[[], object], seconds: float = 10.0) -> None:
+    """Wait until *condition* holds; fail after *seconds*."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "what was awaited did not happen"
+        time.sleep(_LOOK_SECONDS)
+
+
+def sleep_for_ever() -> None:
+    """Wait for a signal that ends the process."""
+    while True:
+        signal.pause()
+
+
+def _run(
+    action: Callable[[], Any], far_end: int, leave: Callable[[int], object]
+) -> None:
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.alarm(CHILD_SECONDS)
+    try:
+        report = {"result": action()}
+    except BaseException:  # noqa: BLE001  whatever it is, the parent must hear of it
+        report = {"error": traceback.format_exc()}
+    os.write(far_end, json.dumps(report).encode())
+    os.close(far_end)
+    sys.stdout.flush()
+    try:
+        leave(0)
+    finally:
+        os._exit(99)
