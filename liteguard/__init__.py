@@ -18,7 +18,7 @@ from liteguard.errors import (
     TransportRejected,
     TransportTimeout,
 )
-from liteguard.evaluation.table import GuardDecision, GuardDecisionReason
+from liteguard.evaluation.decision import GuardDecision, GuardDecisionReason
 from liteguard.options import ClientOptions
 from liteguard.scopes import LiteguardScope
 from liteguard.status import ClientStatus, Role

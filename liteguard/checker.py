@@ -9,11 +9,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional, Protocol
 
-from liteguard.evaluation.table import (
-    CompiledGuard,
-    GuardDecisionReason,
-    GuardTable,
-)
+from liteguard.evaluation.decision import GuardDecisionReason
 from liteguard.host.rate_limits import RateLimits, partition_key
 from liteguard.telemetry.happening import OPEN, Happening
 from liteguard.telemetry.properties import encode_properties
@@ -24,6 +20,7 @@ if TYPE_CHECKING:
 
     from liteguard.calls import Call
     from liteguard.contexts import ProtectedBundles
+    from liteguard.evaluation.table import CompiledGuard, GuardTable
     from liteguard.process.fork import Flag
     from liteguard.telemetry.execution import SignalRef
     from liteguard.telemetry.recorder import Recorder

@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar
 
 from liteguard.calls import CallOptions, call_of
-from liteguard.evaluation.table import GuardDecision
+from liteguard.evaluation.decision import GuardDecision
 from liteguard.executing import GuardedRun
 
 if TYPE_CHECKING:

@@ -12,12 +12,8 @@ import pytest
 
 from liteguard.errors import SnapshotError
 from liteguard.evaluation.bundle import DryRunRateLimit, RateLimit
-from liteguard.evaluation.table import (
-    EMPTY,
-    GuardDecision,
-    GuardDecisionReason,
-    GuardTable,
-)
+from liteguard.evaluation.decision import GuardDecision, GuardDecisionReason
+from liteguard.evaluation.table import EMPTY, GuardTable
 
 RULE = {"propertyName": "plan", "operator": "EQUALS", "values": ["pro"], "result": True}
 

@@ -7,11 +7,9 @@ compile it; one result wins and the other is thrown away.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import Enum
 from hashlib import blake2b
 from typing import (
     TYPE_CHECKING,
-    Any,
     Callable,
     NamedTuple,
     Optional,
@@ -21,6 +19,7 @@ from typing import (
 
 from liteguard.errors import BundleError, LiteguardError
 from liteguard.evaluation.bundle import DryRunRateLimit, Guard, RateLimit, summary
+from liteguard.evaluation.decision import GuardDecision, GuardDecisionReason
 from liteguard.evaluation.decoding import decode_guard
 from liteguard.evaluation.rules import Predicate, compile_rule, never
 
@@ -32,38 +31,6 @@ if TYPE_CHECKING:
 
 # What a mapping that reads from elsewhere may raise for a single guard.
 _UNREADABLE = (LiteguardError, OSError, LookupError)
-
-
-class GuardDecisionReason(str, Enum):
-    """Why a guard answered as it did."""
-
-    MATCHED_RULE = "matched_rule"
-    DEFAULT_VALUE = "default_value"
-    UNADOPTED = "unadopted"
-    FALLBACK = "fallback"
-    RATE_LIMITED = "rate_limited"
-
-
-@dataclass(frozen=True)
-class GuardDecision:
-    """What a guard answered, and why.
-
-    Args:
-        name: The guard that was asked for.
-        is_open: The answer.
-        adopted: Whether the guard is adopted.
-        reason: Why the answer is what it is.
-        matched_rule_index: Index of the rule that decided; -1 unless a rule matched.
-        properties: What the rules looked at; not part of the representation, because
-            that ends up in logs.
-    """
-
-    name: str
-    is_open: bool
-    adopted: bool
-    reason: GuardDecisionReason
-    matched_rule_index: int = -1
-    properties: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True)
