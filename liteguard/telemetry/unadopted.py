@@ -29,7 +29,7 @@ class UnadoptedCounts:
             if entry is not None:
                 entry[1] = moment
                 entry[2] += 1
-            elif len(self._seen) < _MAX_NAMES and len(name) <= _MAX_NAME_CHARACTERS:
+            elif len(self._seen) < _MAX_NAMES and 0 < len(name) <= _MAX_NAME_CHARACTERS:
                 self._seen[name] = [moment, moment, 1]
 
     def take(self) -> dict[str, list[int]]:
@@ -52,7 +52,8 @@ def encode_observations(seen: dict[str, list[int]]) -> list[dict[str, Any]]:
     """Return the counts in their wire form."""
     return [
         {
-            "guardName": name,
+            # JSON cannot carry half a surrogate pair, and would spoil the others.
+            "guardName": name.encode("utf-8", "replace").decode(),
             "firstSeenMs": first,
             "lastSeenMs": last,
             "checkCount": count,
