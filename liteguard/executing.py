@@ -86,13 +86,13 @@ class GuardedRun:
         recording.recorder.record(
             Happening(
                 guard=self._name,
-                flags=OPEN | EXECUTION | (0 if error else COMPLETED),
+                flags=OPEN | EXECUTION | (COMPLETED if error is None else 0),
                 properties=verdict.encoded,
                 code=self._frame.f_code,
                 instruction=self._frame.f_lasti,
                 is_measured=verdict.is_measured,
                 duration_ns=time.perf_counter_ns() - self._started_ns,
-                error=type(error).__name__ if error else "",
+                error="" if error is None else type(error).__name__,
                 parent=verdict.signal,
             )
         )
