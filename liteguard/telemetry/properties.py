@@ -30,15 +30,23 @@ def encode_properties(properties: Mapping[str, Any]) -> bytes:
 
 
 def _encode_one_by_one(properties: Mapping[str, Any]) -> bytes:
-    kept = list(properties.items())[:_MAX_PROPERTIES]
-    return orjson.dumps({_text(name): _bounded(value) for name, value in kept})
+    kept: dict[str, Any] = {}
+    room = _LARGEST_PROPERTIES_BYTES
+    for name, value in list(properties.items())[:_MAX_PROPERTIES]:
+        member = {_text(name): _bounded(value)}
+        size = len(orjson.dumps(member))
+        if size <= room:
+            room -= size
+            kept.update(member)
+    return orjson.dumps(kept)
 
 
 def _bounded(value: Any) -> Any:
-    if value is None or isinstance(value, (bool, float)):
+    # Exact types only: a subclass, such as numpy's floats, may be anything.
+    if value is None or type(value) in (bool, float):
         return value
-    is_small = isinstance(value, int) and -(2**53) <= value <= 2**53
-    return int(value) if is_small else _text(value)
+    is_small = type(value) is int and -(2**53) <= value <= 2**53
+    return value if is_small else _text(value)
 
 
 def _text(value: Any) -> str:
