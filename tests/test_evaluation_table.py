@@ -277,6 +277,18 @@ def test_a_digest_spares_reading() -> None:
     assert lazy.read == []
 
 
+def test_a_digest_is_learned_by_reading_once() -> None:
+    """A guard compiled from documents without digests is read once more."""
+    first = GuardTable(documents("g"))
+    first.lookup("g")
+    lazy = DigestedDocuments(documents("g"))
+    second = GuardTable(lazy, previous=first)
+    second.lookup("g")
+    third = GuardTable(lazy, previous=second)
+    assert third.lookup("g") is first.lookup("g")
+    assert lazy.read == ["g"]
+
+
 def test_a_document_that_became_unreadable_loses_its_guard() -> None:
     """What was compiled before is not used for a document that nobody has seen."""
     first = GuardTable(documents("g", defaultValue=True))
@@ -315,6 +327,13 @@ def test_changed_names_are_those_that_differ(mine: Any, theirs: Any) -> None:
     assert EMPTY.changed_names(new) == {"added", "same", "edited"}
 
 
+def test_tables_of_the_same_documents_need_no_comparison() -> None:
+    """Nothing is read to find out that nothing changed."""
+    lazy = CountingDocuments(documents("a", "b"))
+    assert GuardTable(lazy).changed_names(GuardTable(lazy)) == set()
+    assert lazy.read == []
+
+
 def test_a_document_that_cannot_be_compared_has_changed() -> None:
     """A listener is called once too often rather than not at all."""
     failing = GuardTable(FailingDocuments(OSError("gone"), "g"))
@@ -334,6 +353,26 @@ def test_unknown_names_take_no_memory() -> None:
     for number in range(100):
         table.lookup(f"unknown-{number}")
     assert table._entries == {}
+
+
+def test_of_two_that_compile_one_wins() -> None:
+    """Whoever is overtaken takes the other's guard and repeats no problem."""
+    won = []
+
+    class Overtaking(CountingDocuments):
+        def __getitem__(self, name: str) -> bytes:
+            document = super().__getitem__(name)
+            if len(self.read) == 1:
+                won.append(table.lookup(name))
+            return document
+
+    told: list[str] = []
+    bad_rule = {**RULE, "operator": "NEAR"}
+    overtaking = Overtaking(documents("g", rules=[bad_rule]))
+    table = GuardTable(overtaking, on_problem=told.append)
+    assert table.lookup("g") is won[0]
+    assert table.lookup("g") is won[0]
+    assert len(told) == 1
 
 
 def test_threads_may_ask_for_the_same_guards_first() -> None:

@@ -142,20 +142,18 @@ def decode_bundle(body: bytes) -> Bundle:
     cursor = Cursor(body.decode("latin-1"))
     problems: list[str] = []
     documents: Optional[dict[str, bytes]] = None
-    fields: dict[str, object] = {"etag": None, "refreshRateSeconds": None}
+    fields: dict[str, object] = {}
     for key in cursor.members():
         if key == "guards":
             documents = _find_guards(cursor, body, problems)
         else:
-            value = cursor.value()
-            if key in fields:
-                fields[key] = value
+            fields[key] = cursor.value()
     cursor.finish()
     if documents is None:
         raise BundleError("guards is missing", field="guards")
     return Bundle(
-        etag=_etag(fields["etag"], problems),
-        refresh_rate_seconds=_seconds(fields["refreshRateSeconds"], problems),
+        etag=_etag(fields.get("etag"), problems),
+        refresh_rate_seconds=_seconds(fields.get("refreshRateSeconds"), problems),
         documents=MappingProxyType(documents),
         problems=summary(problems),
     )
