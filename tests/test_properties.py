@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import datetime
+import datetime as dt
 import decimal
 import enum
 import json
@@ -56,12 +56,7 @@ class Unspeakable:
     __repr__ = __str__
 
 
-class Shouting(Unspeakable):
-    """A value whose text is no text."""
-
-    def __str__(self) -> str:
-        """Return something else."""
-        return 7  # type: ignore[return-value]  # what some libraries do
+Shouting = type("Shouting", (), {"__str__": lambda _self: 7})
 
 
 @dataclasses.dataclass
@@ -107,8 +102,8 @@ def test_plain_value_is_sent_as_it_is(value: object) -> None:
 @pytest.mark.parametrize(
     ("value", "sent"),
     [
-        (datetime.datetime(2026, 1, 2, 3, tzinfo=datetime.timezone.utc), "2026-01-02"),
-        (datetime.date(2026, 1, 2), "2026-01-02"),
+        (dt.datetime(2026, 1, 2, 3, tzinfo=dt.timezone.utc), "2026-01-02"),
+        (dt.date(2026, 1, 2), "2026-01-02"),
         (decimal.Decimal("1.10"), "1.10"),
         (uuid.UUID(int=7), "00000000-0000-0000-0000-000000000007"),
         (b"\xff\x00", "b'\\xff\\x00'"),

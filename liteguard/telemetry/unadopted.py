@@ -42,10 +42,13 @@ class UnadoptedCounts:
         """Add counts that could not be delivered to those made since."""
         with self._lock:
             for name, (first, last, count) in seen.items():
-                entry = self._seen.setdefault(name, [first, last, 0])
-                entry[0] = min(entry[0], first)
-                entry[1] = max(entry[1], last)
-                entry[2] += count
+                entry = self._seen.get(name)
+                if entry is not None:
+                    entry[0] = min(entry[0], first)
+                    entry[1] = max(entry[1], last)
+                    entry[2] += count
+                elif len(self._seen) < _MAX_NAMES:
+                    self._seen[name] = [first, last, count]
 
 
 def encode_observations(seen: dict[str, list[int]]) -> list[dict[str, Any]]:

@@ -1,0 +1,161 @@
+"""Journals, recorders and processes that have ended, for tests of the telemetry."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Callable, Optional
+
+import orjson
+
+from liteguard.process.identity import ProcessIdentity, current_identity
+from liteguard.telemetry.execution import new_id
+from liteguard.telemetry.happening import OPEN, Happening
+from liteguard.telemetry.journal import Journal
+from liteguard.telemetry.journal_file import JournalFile, Owner
+from liteguard.telemetry.journal_folder import create_journal_file
+from liteguard.telemetry.recorder import Recorder
+from liteguard.telemetry.signals import encode_signal
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import CodeType
+
+HEADER_BYTES = 4096
+RECORD_BYTES = 80
+CAPACITY = 2000
+TEXT_BYTES = 64 * 1024
+PROGRAM_SECONDS = 30.0
+
+
+def ended_process() -> ProcessIdentity:
+    """Return the identity of a process that has ended."""
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    return replace(current_identity(), pid=ended.pid, start_ticks=1)
+
+
+def new_file(
+    folder: Optional[Path],
+    *,
+    identity: Optional[ProcessIdentity] = None,
+    capacity: int = CAPACITY,
+    text_bytes: int = TEXT_BYTES,
+) -> JournalFile:
+    """Make an empty journal, by default of this process."""
+    owner = Owner(new_id(), identity or current_identity())
+    return create_journal_file(folder, owner, capacity=capacity, text_bytes=text_bytes)
+
+
+def store(file: JournalFile, number: int, **fields: int) -> None:
+    """Write a record into a journal by hand; a field that is not given is 0."""
+    names = (
+        "timestamp_ms",
+        "parent_number",
+        "duration_ns",
+        "guard",
+        "properties",
+        "callsite",
+        "execution",
+        "parent",
+        "readings",
+        "limits",
+        "error",
+        "sequence_number",
+        "flags",
+    )
+    assert set(fields) <= set(names)
+    file.store(number, tuple(fields.get(name, 0) for name in names))
+
+
+def fill(journal: Journal, count: int) -> None:
+    """Append *count* records of one guard."""
+    guard = journal.find("a.guard") or journal.write_text("a.guard", b"a.guard")
+    for _ in range(count):
+        fields = (1, 0, 0, guard, 0, 0, 0, 0, 0, 0, 0, 1, OPEN)
+        assert journal.append(fields)
+
+
+def left_behind(folder: Path, count: int, **more: Any) -> JournalFile:
+    """Leave a journal with *count* records of a process that has ended."""
+    file = new_file(folder, identity=ended_process(), **more)
+    fill(Journal(file), count)
+    return file
+
+
+def ids(file: JournalFile, count: int) -> list[str]:
+    """Return the ids of a journal's first *count* signals."""
+    return [f"{file.owner.nonce}-{number:x}" for number in range(1, count + 1)]
+
+
+def happening(guard: str = "a.guard", **fields: Any) -> Happening:
+    """Return an open check of *guard* made on the line of the caller."""
+    frame = sys._getframe(1)
+    happened = Happening(guard, OPEN, b"{}", frame.f_code, frame.f_lasti)
+    return happened._replace(**fields)
+
+
+def new_recorder(
+    folder: Optional[Path],
+    *,
+    identity: Optional[ProcessIdentity] = None,
+    capacity: int = CAPACITY,
+    flush_size: int = 500,
+    on_many: Callable[[], None] = lambda: None,
+) -> Recorder:
+    """Make a recorder, by default of this process."""
+    return Recorder(
+        folder=folder,
+        identity=identity or current_identity(),
+        capacity=capacity,
+        flush_size=flush_size,
+        on_many=on_many,
+    )
+
+
+def signals_in(file: JournalFile) -> list[dict[str, Any]]:
+    """Return what a journal holds, in the wire form, without acknowledging it."""
+    batch = file.read(file.capacity, waits_for_holes=False)
+    return [
+        orjson.loads(orjson.dumps(encode_signal(file, record, 0)))
+        for record in batch.records
+    ]
+
+
+def signals_of(recorder: Recorder) -> list[dict[str, Any]]:
+    """Return all that a recorder holds, over all its journals."""
+    recorder.drain()
+    return [signal for file in recorder.files() for signal in signals_in(file)]
+
+
+def in_threads(count: int, action: Callable[[int], None]) -> None:
+    """Run *action* in *count* threads, with their numbers, until all have ended."""
+    threads = [
+        threading.Thread(target=action, args=(number,)) for number in range(count)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def code_of(function: Callable[..., object]) -> CodeType:
+    """Return a function's code."""
+    return function.__code__
+
+
+def run_program(
+    source: str, *arguments: str, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a Python program to its end and return how it ended."""
+    return subprocess.run(
+        [sys.executable, "-c", source, *arguments],
+        env={**os.environ, **variables},
+        capture_output=True,
+        text=True,
+        timeout=PROGRAM_SECONDS,
+        check=False,
+    )
