@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Callable, Optional
 
 from liteguard.process import fork, uwsgi
 from liteguard.process.logs import Trouble, logger
-from liteguard.process.worker import PeriodicWorker
+from liteguard.process.waker import Waker, is_patched_since, may_be_patched_soon
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,6 +28,8 @@ _PARK_SECONDS = 0.02
 _RETRY_SECONDS = 1.0
 # A child that is about to exec should start nothing; one that stays soon must.
 _CHILD_DELAY_SECONDS = 0.05
+# Threads started before gevent patches the process would be of the wrong kind.
+_GEVENT_DELAY_SECONDS = 2.0
 _THREADS_SHOULD_RUN_SECONDS = 5.0
 
 
@@ -50,7 +52,7 @@ class Revival:
         self.flag = fork.new_flag()
         self.is_wanted = False
         self.runtime: Optional[Runtime] = None
-        self._waker: Optional[PeriodicWorker] = None
+        self._waker: Optional[Waker] = None
         # By pid: a lock that another thread held at a fork stays held in the child.
         self._locks: dict[int, threading.Lock] = {}
         self._retry_at = 0.0
@@ -118,8 +120,7 @@ class Revival:
         self.flag[0] = 0
         waker, self._waker = self._waker, None
         if waker is not None:
-            waker.stop()
-            waker.join(_PARK_SECONDS)
+            waker.cancel(_PARK_SECONDS)
         # A revival that is under way may be about to start threads; those that come
         # later see that a fork is under way.
         with self._locked(_PARK_SECONDS):
@@ -134,11 +135,9 @@ class Revival:
         self._locks = {}
         self._waker = None
         if self.is_wanted:
-            self._waker = PeriodicWorker(
-                "liteguard-refresh",
-                self._wake,
-                first_delay_seconds=_CHILD_DELAY_SECONDS,
-            )
+            is_early = may_be_patched_soon()
+            delay = _GEVENT_DELAY_SECONDS if is_early else _CHILD_DELAY_SECONDS
+            self._waker = Waker(self._wake, delay)
             self._waker.start()
 
     def wake_after_fork(self) -> None:
@@ -147,14 +146,11 @@ class Revival:
         if runtime is not None and runtime.pid != os.getpid():
             self.reset_after_fork()
 
-    def _wake(self) -> float:
-        """One round of a child's first thread: hand over to the runtime's own."""
-        self.revive()
-        waker = self._waker
-        if waker is not None and (self.runtime is not None or not self.is_wanted):
-            self._waker = None
-            waker.stop()
-        return _CHILD_DELAY_SECONDS
+    def _wake(self) -> None:
+        """Revive a child in which nobody has made a check yet."""
+        # In a process that gevent has patched since the fork, the first check does it.
+        if not is_patched_since():
+            self.revive()
 
     def _run_here(self) -> None:
         for error in fork.take_errors():
