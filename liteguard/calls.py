@@ -95,7 +95,7 @@ def _from_options(options: CallOptions) -> Call:
             "options of a check must be an Options object or a dict, got "
             f"{type(options).__name__}; properties go into properties={{...}}"
         )
-    unknown = sorted(set(options) - set(Call._fields))
+    unknown = sorted(set(options) - set(Call._fields), key=str)
     if unknown:
         raise TypeError(
             f"unknown option {unknown[0]!r} of a check; "

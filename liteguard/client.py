@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import functools
+import math
 import weakref
 from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar, Union, overload
 
@@ -11,7 +12,12 @@ from liteguard.binding import ScopeBinding, active_scope
 from liteguard.calls import given_properties
 from liteguard.checks import GuardChecks
 from liteguard.errors import ConfigurationError
-from liteguard.options import ClientOptions, resolve_options, resolve_token
+from liteguard.options import (
+    LONGEST_WAIT_SECONDS,
+    ClientOptions,
+    resolve_options,
+    resolve_token,
+)
 from liteguard.scopes import LiteguardScope
 from liteguard.telemetry.execution import Execution, JoinedExecution
 from liteguard.within import run_within
@@ -274,12 +280,12 @@ class LiteguardClient(GuardChecks):
         if timeout is None:
             return self._options.http_timeout_seconds
         is_number = isinstance(timeout, (int, float)) and not isinstance(timeout, bool)
-        if not is_number or not timeout >= 0:
+        if not is_number or not 0 <= timeout < math.inf:
             raise ConfigurationError(
                 f"timeout={timeout!r}: must be a number of seconds, 0 or more",
                 field="timeout",
             )
-        return float(timeout)
+        return float(min(timeout, LONGEST_WAIT_SECONDS))
 
 
 def _shutdown(reference: weakref.ref[LiteguardClient]) -> None:

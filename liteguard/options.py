@@ -15,6 +15,10 @@ from liteguard.errors import ConfigurationError
 VARIABLE_PREFIX = "LITEGUARD_"
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off", ""})
+# Longer waits overflow in sockets and locks; nobody can tell them from "never".
+LONGEST_WAIT_SECONDS = 1_000_000.0
+# A journal of more records is larger than what another process agrees to open.
+_MOST_BUFFERED = 1_000_000
 
 
 def _option(text: str, unit: str = "", *, default: Any) -> Any:
@@ -87,6 +91,13 @@ class ClientOptions:
         """Check every field and normalise numbers and the URL."""
         for name, check in _CHECKS.items():
             object.__setattr__(self, name, check(name, getattr(self, name)))
+        if self.flush_size * self.flush_buffer_multiplier > _MOST_BUFFERED:
+            raise _refuse(
+                "flush_size",
+                self.flush_size,
+                f"{_MOST_BUFFERED // self.flush_buffer_multiplier} or less, so that "
+                f"flush_size times flush_buffer_multiplier is {_MOST_BUFFERED} or less",
+            )
 
 
 def resolve_options(
@@ -105,7 +116,7 @@ def resolve_options(
         ConfigurationError: An option is unknown or its value is not allowed.
     """
     values = {**_from_variables(variables), **_from_object(options), **given}
-    unknown = sorted(set(values) - set(_FIELDS))
+    unknown = sorted(set(values) - set(_FIELDS), key=str)
     if unknown:
         raise ConfigurationError(
             f"unknown option {unknown[0]!r}; known are: {', '.join(_FIELDS)}",
@@ -157,7 +168,7 @@ def _from_object(
         return {}
     if isinstance(options, Mapping):
         return dict(options)
-    if not dataclasses.is_dataclass(options):
+    if not dataclasses.is_dataclass(options) or isinstance(options, type):
         raise ConfigurationError(
             "options must be a ClientOptions or a dict of its fields, "
             f"got {type(options).__name__}",
@@ -212,9 +223,9 @@ def _refuse(name: str, value: object, allowed: str) -> ConfigurationError:
 
 def _positive_number(name: str, value: Any) -> float:
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not is_number or not math.isfinite(value) or value <= 0:
+    if not is_number or not 0 < value < math.inf:
         raise _refuse(name, value, "a number of seconds above 0")
-    return float(value)
+    return float(min(value, LONGEST_WAIT_SECONDS))
 
 
 def _positive_int(name: str, value: Any) -> int:
@@ -236,10 +247,21 @@ def _slug(name: str, value: Any) -> str:
 
 
 def _url(name: str, value: Any) -> str:
-    parts = urlsplit(value) if isinstance(value, str) else None
-    if not parts or parts.scheme not in {"http", "https"} or not parts.hostname:
+    if not _is_url(value):
         raise _refuse(name, value, "a URL such as https://api.liteguard.io")
     return str(value).rstrip("/")
+
+
+def _is_url(value: Any) -> bool:
+    if not isinstance(value, str) or not value.isprintable() or " " in value:
+        return False
+    try:
+        parts = urlsplit(value)
+        has_good_port = parts.port != 0
+    except ValueError:
+        return False
+    is_base = "?" not in value and "#" not in value and has_good_port
+    return is_base and parts.scheme in {"http", "https"} and bool(parts.hostname)
 
 
 def _path(name: str, value: Any) -> Optional[str]:
