@@ -7,6 +7,7 @@ import gzip
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Callable, Optional
+from urllib.parse import urlsplit
 
 import orjson
 import requests
@@ -73,6 +74,8 @@ class Transport:
         proxies: Optional[Mapping[str, str]] = None,
     ) -> None:
         self._backend_url = backend_url
+        # For messages: what stands before an "@" may be a password.
+        self._host = urlsplit(backend_url).netloc.rpartition("@")[2]
         self._credentials = {"projectClientToken": token, "environment": environment}
         self._timeout_seconds = timeout_seconds
         self._compresses = True
@@ -158,11 +161,13 @@ class Transport:
                 content = _read(response, deadline)
         except requests.Timeout as error:
             raise TransportTimeout(
-                f"no answer within {self._timeout_seconds:g} s"
+                f"no answer from {self._host} within {self._timeout_seconds:g} s: "
+                "check LITEGUARD_BACKEND_URL and the network"
             ) from error
         except (requests.RequestException, OSError) as error:
             raise TransportError(
-                f"cannot reach the backend: {_reason(error)}"
+                f"cannot reach {self._host} ({_reason(error)}): check "
+                "LITEGUARD_BACKEND_URL, the network and the proxy settings"
             ) from error
         if response.status_code >= _REJECTED_FROM:
             if response.status_code == _NOT_MODIFIED:
