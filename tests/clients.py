@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from backends import Backend
 
-FAST = {
+FAST: dict[str, Any] = {
     "refresh_rate_seconds": 0.2,
     "reload_rate_seconds": 0.05,
     "flush_rate_seconds": 0.2,
