@@ -6,13 +6,17 @@ followed on the way to it.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import secrets
 import stat
 import tempfile
+import time
 from dataclasses import dataclass
+from functools import partial
 from hashlib import blake2b
 from pathlib import Path
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING, Callable, Optional
 
 from liteguard.errors import StateFolderError
 
@@ -21,6 +25,7 @@ if TYPE_CHECKING:
 
 _OWNER_ONLY = 0o700
 _OTHERS = 0o077
+_LONGEST_WRITE_SECONDS = 3600.0
 
 
 @dataclass(frozen=True)
@@ -67,8 +72,8 @@ def open_state_folder(
     ``liteguard-<uid>`` in the temporary folder.
 
     Args:
-        setting: The ``state_dir`` option. If it belongs to someone else or is
-            shared, a folder of this user's own is made in it.
+        setting: The ``state_dir`` option. If it belongs to someone else or others
+            may enter it, a folder of this user's own is made in it.
         token: The project client token; it enters the folder's name as a keyed hash.
         backend_url: The backend, part of the name.
         environment: The environment, part of the name.
@@ -80,13 +85,13 @@ def open_state_folder(
         raise StateFolderError("this platform has no fork: one process, no sharing")
     name = _folder_name(token, backend_url, environment)
     refusals: list[str] = []
-    for candidate in _candidates(setting):
+    for parent in _candidates(setting):
         try:
-            path = _private(_private(candidate) / name)
+            path = _private(parent() / name)
             _private(path / "journals-1")
         except OSError as error:
-            reason = error.strerror or str(error)
-            refusals.append(f"{candidate}: {reason}")
+            where = f"{error.filename}: " if error.filename else ""
+            refusals.append(f"{where}{error.strerror or error}")
         else:
             return StateFolder(path, os.geteuid(), "; ".join(refusals))
     raise StateFolderError("; ".join(refusals))
@@ -100,8 +105,9 @@ def write_atomically(path: Path, data: bytes) -> None:
     Raises:
         OSError: As the file system says; *path* is then unchanged.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+    # Not named by the pid: containers that share a folder have equal ones.
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(temporary, flags, 0o600)
     try:
         with open(descriptor, "wb", closefd=True) as file:  # noqa: PTH123  a descriptor
@@ -110,6 +116,16 @@ def write_atomically(path: Path, data: bytes) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+    _remove_leftovers(path)
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Remove what writers of *path* that were killed have left, once it is old."""
+    oldest = time.time() - _LONGEST_WRITE_SECONDS
+    for left in path.parent.glob(f".{path.name}.*.tmp"):
+        with contextlib.suppress(OSError):
+            if left.lstat().st_mtime < oldest:
+                left.unlink()
 
 
 def _folder_name(token: str, backend_url: str, environment: str) -> str:
@@ -120,36 +136,49 @@ def _folder_name(token: str, backend_url: str, environment: str) -> str:
     ).hexdigest()
 
 
-def _candidates(setting: Optional[str]) -> Iterator[Path]:
-    own_name = f"liteguard-{os.geteuid()}"
+def _candidates(setting: Optional[str]) -> Iterator[Callable[[], Path]]:
     if setting is not None:
-        chosen = Path(setting).absolute()
-        yield chosen / own_name if _is_shared(chosen) else chosen
-    runtime_dir = os.environ.get("XDG_RUNTIME_DIR")
-    if runtime_dir and Path(runtime_dir).is_absolute():
-        yield Path(runtime_dir) / "liteguard"
-    yield Path(tempfile.gettempdir()) / own_name
+        yield partial(_in_setting, Path(setting).absolute())
+    runtime_dir = Path(os.environ.get("XDG_RUNTIME_DIR", ""))
+    if runtime_dir.is_absolute():
+        yield partial(_in_runtime_dir, runtime_dir)
+    yield _in_temporary_folder
+
+
+def _in_setting(path: Path) -> Path:
+    return _private(path / _own_name() if _is_shared(path) else path)
+
+
+def _in_runtime_dir(path: Path) -> Path:
+    # Made by the login, and inherited by "sudo -E" along with other variables.
+    if path.lstat().st_uid != os.geteuid():
+        raise PermissionError(0, "belongs to another user", str(path))
+    return _private(path / "liteguard")
+
+
+def _in_temporary_folder() -> Path:
+    return _private(Path(tempfile.gettempdir()) / _own_name())
+
+
+def _own_name() -> str:
+    return f"liteguard-{os.geteuid()}"
 
 
 def _is_shared(path: Path) -> bool:
-    """Whether others own the folder or may write to it, as with /tmp itself."""
+    """Whether it is not ours alone; its mode, which others rely on, then stays."""
     try:
         status = path.lstat()
     except OSError:
         return False
     is_others = status.st_uid != os.geteuid()
-    return stat.S_ISDIR(status.st_mode) and (is_others or bool(status.st_mode & 0o022))
+    return stat.S_ISDIR(status.st_mode) and (
+        is_others or bool(status.st_mode & _OTHERS)
+    )
 
 
 def _private(path: Path) -> Path:
     """Make *path* if it is missing, and refuse it unless it is ours alone."""
-    try:
-        path.mkdir(_OWNER_ONLY, parents=False)
-    except FileExistsError:
-        pass
-    except FileNotFoundError:
-        path.parent.mkdir(_OWNER_ONLY, parents=True, exist_ok=True)
-        path.mkdir(_OWNER_ONLY, exist_ok=True)
+    _make(path)
     status = path.lstat()
     if not stat.S_ISDIR(status.st_mode):
         raise NotADirectoryError(0, "is not a folder", str(path))
@@ -160,6 +189,18 @@ def _private(path: Path) -> Path:
     if not os.access(path, os.W_OK | os.X_OK, effective_ids=_CAN_ASK_EFFECTIVE):
         raise PermissionError(0, "cannot be written", str(path))
     return path
+
+
+def _make(path: Path) -> None:
+    try:
+        path.mkdir(_OWNER_ONLY)
+    except FileExistsError:
+        return
+    except FileNotFoundError:
+        # One by one: mkdir(parents=True) would leave the parents to the umask.
+        _make(path.parent)
+        with contextlib.suppress(FileExistsError):
+            path.mkdir(_OWNER_ONLY)
 
 
 _CAN_ASK_EFFECTIVE = os.access in os.supports_effective_ids
