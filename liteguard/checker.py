@@ -6,6 +6,7 @@ whole, one attribute at a time, so that no check needs a lock.
 
 from __future__ import annotations
 
+import os
 import time
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional, Protocol
 
@@ -59,10 +60,11 @@ class Verdict(NamedTuple):
 
 
 class Recording(NamedTuple):
-    """Where checks are recorded while the client runs in this process."""
+    """Where checks are recorded while the client runs in process *pid*."""
 
     recorder: Recorder
     unadopted: UnadoptedCounts
+    pid: int
 
 
 class Checker:
@@ -114,15 +116,14 @@ class Checker:
         """
         if not isinstance(name, str):
             raise TypeError(f"a guard's name must be a str, got {type(name).__name__}")
-        if not self._flag[0]:
-            self._revive()
+        is_here = self._flag[0] or self._is_revived()
         context = subject.protected_context
         table = self.table if context is None else self._contexts.table(context)
         if table is None:
             fallback = self._fallback if call.fallback is None else call.fallback
             return Verdict(fallback, GuardDecisionReason.FALLBACK)
         guard = table.lookup(name)
-        recording = None if frame is None else self.recording
+        recording = self.recording if is_here and frame is not None else None
         if guard is None or not guard.adopted:
             if recording is not None:
                 recording.unadopted.count(name, time.time())
@@ -143,6 +144,12 @@ class Checker:
             )
         )
         return verdict._replace(encoded=encoded, is_measured=is_measured, signal=signal)
+
+    def _is_revived(self) -> bool:
+        """Revive, and return whether what is recorded here would be this process's."""
+        self._revive()
+        recording = self.recording
+        return recording is not None and recording.pid == os.getpid()
 
     def encode(self, properties: Mapping[str, Any]) -> bytes:
         """Return *properties* as JSON, as a scope keeps them. Never raises."""

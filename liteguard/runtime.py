@@ -112,6 +112,8 @@ class Runtime:
             quiet=options.quiet,
         )
         self._flush_rate_seconds = options.flush_rate_seconds
+        # Kept while parked: a process that forks for every job must still flush.
+        self._flush_due_at = time.monotonic() + options.flush_rate_seconds
         self._reload_rate_seconds = options.reload_rate_seconds
         self._looked_at = -math.inf
         self._started_at = -math.inf
@@ -123,7 +125,7 @@ class Runtime:
     @property
     def recording(self) -> Recording:
         """Where checks are recorded."""
-        return Recording(self.recorder, self.unadopted)
+        return Recording(self.recorder, self.unadopted, self.pid)
 
     @property
     def is_running(self) -> bool:
@@ -137,8 +139,8 @@ class Runtime:
         refresh = PeriodicWorker("liteguard-refresh", self._refresh_round)
         flush = PeriodicWorker(
             "liteguard-flush",
-            self.flusher.flush_once,
-            first_delay_seconds=self._flush_rate_seconds,
+            self._flush_round,
+            first_delay_seconds=max(0.0, self._flush_due_at - time.monotonic()),
         )
         self._refresh, self._flush = refresh, flush
         self._started_at = time.monotonic()
@@ -188,6 +190,7 @@ class Runtime:
         """Let go of threads, journal and leadership, keeping what can be taken up."""
         self.stop_threads(timeout_seconds)
         self.recorder.seal()
+        self.flusher.release()
         self.refresher.park(timeout_seconds)
 
     def abandon(self) -> None:
@@ -222,11 +225,27 @@ class Runtime:
         if folder is not None and folder.owner != os.geteuid():
             self._on_other_user()
             return self._reload_rate_seconds
+        was_leading = self.refresher.is_leading
         delay_seconds = self.refresher.refresh_once()
+        if self.refresher.is_leading and not was_leading:
+            self._flush_if_overdue()
         if self.refresher.is_settled:
             self._settled.set()
         self._contexts.refresh_one(self.transport.fetch_bundle)
         return delay_seconds
+
+    def _flush_round(self) -> float:
+        if self.refresher.is_leading and self.folder is not None:
+            self.folder.mark_flush()
+        delay_seconds = self.flusher.flush_once()
+        self._flush_due_at = time.monotonic() + delay_seconds
+        return delay_seconds
+
+    def _flush_if_overdue(self) -> None:
+        """Deliver at once what the dead left, if no leader before lived to do so."""
+        folder = self.folder
+        if folder is not None and folder.last_flush_age() > self._flush_rate_seconds:
+            self._wake_flush()
 
     def _wake_flush(self) -> None:
         flush = self._flush

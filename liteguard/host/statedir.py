@@ -7,10 +7,13 @@ followed on the way to it.
 from __future__ import annotations
 
 import contextlib
+import contextlib
+import math
 import os
 import secrets
 import stat
 import tempfile
+import time
 import time
 from dataclasses import dataclass
 from functools import partial
@@ -56,6 +59,23 @@ class StateFolder:
     def polls_path(self) -> Path:
         """When the backend was last asked, and when it will be next."""
         return self.path / "polls-1.json"
+
+    def mark_flush(self) -> None:
+        """Note that a leader delivers now what others left. Blocks for one file."""
+        # A folder that is gone or full is the refresh's to report.
+        with contextlib.suppress(OSError):
+            self._flush_path.touch(0o600)
+
+    def last_flush_age(self) -> float:
+        """Return the seconds since a leader last delivered what others left."""
+        try:
+            return abs(time.time() - self._flush_path.lstat().st_mtime)
+        except OSError:
+            return math.inf
+
+    @property
+    def _flush_path(self) -> Path:
+        return self.path / "flushed-1"
 
     @property
     def journals_path(self) -> Path:
