@@ -7,13 +7,11 @@ followed on the way to it.
 from __future__ import annotations
 
 import contextlib
-import contextlib
 import math
 import os
 import secrets
 import stat
 import tempfile
-import time
 import time
 from dataclasses import dataclass
 from functools import partial
