@@ -41,6 +41,9 @@ def bootstrap_table(
         )
         return GuardTable(decode_bundle(body).documents, on_problem=on_problem)
     except (OSError, TypeError, BundleError) as error:
+        named = bootstrap if isinstance(bootstrap, str) else "this dict"
         raise ConfigurationError(
-            f"bootstrap is no bundle: {error}", field="bootstrap"
+            f"cannot use {named} as bootstrap: {error}; it must be a bundle as the "
+            'backend sends it, {"guards": [...]}',
+            field="bootstrap",
         ) from error

@@ -105,7 +105,12 @@ class Lifecycle:
         runtime = self._revival.runtime
         table = self.checker.table
         if runtime is None or runtime.pid != os.getpid():
-            return ClientStatus(self._role(None), os.getpid(), ready=table is not None)
+            return ClientStatus(
+                self._role(None),
+                os.getpid(),
+                ready=table is not None,
+                guards=len(table or ()),
+            )
         snapshot = runtime.refresher.snapshot
         return ClientStatus(
             role=self._role(runtime),
