@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -92,6 +93,28 @@ def test_reading_cannot_leave_a_transaction_open(database: Database) -> None:
         writer.execute(INSERT, ("new",))
     with database.reading() as reader:
         assert names(reader) == ["new"]
+
+
+def test_writers_take_turns_also_between_processes(tmp_path: Path) -> None:
+    """A block that writes begins with what the block before it left behind."""
+    first, second = Database(tmp_path / "dev.db"), Database(tmp_path / "dev.db")
+    seen: list[list[str]] = []
+    has_begun = threading.Event()
+
+    def write() -> None:
+        with second.writing() as connection:
+            seen.append(names(connection))
+            has_begun.set()
+
+    other = threading.Thread(target=write)
+    with first.writing() as connection:
+        connection.execute(INSERT, ("new",))
+        other.start()
+        assert not has_begun.wait(timeout=0.2)
+    other.join()
+    assert seen == [["new"]]
+    first.close()
+    second.close()
 
 
 def test_commits_are_synchronised_to_disk(database: Database) -> None:

@@ -13,12 +13,20 @@ import pytest
 import requests
 
 from devserver import DevServer, read_announcement, start_program
+from liteguard.devserver.serving import listen
 from wireclient import WireClient, signal
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 EXIT_SECONDS = 30.0
+# The server answers the expectation when it waits for the body.
+HALF_A_REQUEST = b"""POST /api/v1/guards HTTP/1.1\r
+Host: 127.0.0.1\r
+Content-Length: 9\r
+Expect: 100-continue\r
+\r
+"""
 SEED = {
     "environments": [
         {
@@ -104,7 +112,8 @@ def test_signal_ends_the_server_with_half_a_request_open(tmp_path: Path) -> None
     assert announcement is not None
     address = urlsplit(announcement["url"])
     with socket.create_connection((address.hostname, address.port)) as connection:
-        connection.sendall(b"POST /api/v1/guards HTTP/1.1\r\nContent-Length: 9\r\n\r\n")
+        connection.sendall(HALF_A_REQUEST)
+        assert connection.recv(100).startswith(b"HTTP/1.1 100 ")
         process.terminate()
         process.communicate(timeout=EXIT_SECONDS)
     assert process.returncode == 0
@@ -294,6 +303,14 @@ def test_token_of_another_environment_is_told_in_one_line(tmp_path: Path) -> Non
         line = failure(tmp_path, "--port", "0", *options)
     assert "the token is not for this environment" in line
     assert server.token not in line
+
+
+def test_answers_do_not_wait_for_acknowledgements() -> None:
+    """Accepted connections send small packets at once, or each answer takes 40 ms."""
+    with listen("127.0.0.1", 0) as listener:
+        address = listener.getsockname()
+        with socket.create_connection(address), listener.accept()[0] as accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
 
 
 def test_two_servers_on_one_database_agree(tmp_path: Path) -> None:

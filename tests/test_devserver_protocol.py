@@ -5,11 +5,17 @@ from __future__ import annotations
 import gzip
 import json
 import threading
+import tracemalloc
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from liteguard.devserver.bodies import MAX_DECODED_BYTES, MAX_RECEIVED_BYTES
+from liteguard.devserver.bodies import (
+    MAX_DECODED_BYTES,
+    MAX_RECEIVED_BYTES,
+    BodyRefusedError,
+    decode,
+)
 from wireclient import WireClient, observation, signal
 
 if TYPE_CHECKING:
@@ -317,6 +323,17 @@ def test_bodies_that_cannot_be_read_are_refused(
     response = client.post("signals", body, Content_Encoding=encoding)
     assert response.status_code == status
     assert response.json()["error"]["field"] == "body"
+
+
+def test_decompression_takes_no_more_memory_than_its_bound() -> None:
+    """A body that would grow a thousandfold is given up when it reaches the bound."""
+    bomb = gzip.compress(bytes(4 * MAX_DECODED_BYTES), compresslevel=1)
+    tracemalloc.start()
+    with pytest.raises(BodyRefusedError):
+        decode(bomb, b"gzip")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2.5 * MAX_DECODED_BYTES
 
 
 def test_largest_allowed_body_is_read(backend: Backend, client: WireClient) -> None:

@@ -183,6 +183,18 @@ def test_body_that_is_no_json_is_refused(
     assert backend.guards() == []
 
 
+def test_body_that_ends_early_is_told_as_such(backend: Backend) -> None:
+    """The field is the body; a position in the text is no field."""
+    response = backend.request(
+        "POST",
+        f"/manage/v1/environments/{backend.environment}/guards",
+        data=b'{"name": ',
+        headers={"Content-Type": "application/json"},
+    )
+    assert response.status_code == 422
+    assert response.json()["error"]["field"] == "body"
+
+
 def test_refusal_does_not_repeat_what_was_sent(backend: Backend) -> None:
     """A value in the wrong place may be a secret."""
     secret = "pct-do-not-tell"  # noqa: S105 - made up for this test

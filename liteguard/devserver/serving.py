@@ -187,7 +187,9 @@ def _run(
         log_config=None,  # ours goes to standard error
         log_level=None,
         lifespan="off",
-        proxy_headers=False,  # nobody may claim to be a local program
+        # Behind a proxy on this machine everybody would pass for a local program.
+        proxy_headers=True,
+        forwarded_allow_ips="127.0.0.1,::1",
         server_header=False,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
     )
