@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email.utils
 import gzip
+import math
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Callable, Optional
@@ -109,59 +110,74 @@ class Transport:
             return BundleAnswer(None, etag)
         return BundleAnswer(body, answer_headers.get("ETag", ""))
 
-    def send_signals(self, signals: list[Any]) -> None:
+    def send_signals(self, signals: list[Any], *, deadline: float = math.inf) -> None:
         """Send encoded signals.
 
+        Args:
+            signals: Each in its wire form.
+            deadline: When to give up at the latest, in monotonic seconds.
+
         Raises:
             TransportError: They may not have arrived.
         """
-        self._send("signals", {"signals": signals})
+        self._send("signals", {"signals": signals}, deadline)
 
-    def send_observations(self, observations: list[dict[str, Any]]) -> None:
+    def send_observations(
+        self, observations: list[dict[str, Any]], *, deadline: float = math.inf
+    ) -> None:
         """Send observations of unadopted guards.
 
+        Args:
+            observations: Each in its wire form.
+            deadline: When to give up at the latest, in monotonic seconds.
+
         Raises:
             TransportError: They may not have arrived.
         """
-        self._send("unadopted-guards", {"observations": observations})
+        self._send("unadopted-guards", {"observations": observations}, deadline)
 
     def close(self) -> None:
         """Close the connections. Not for a session inherited over a fork."""
         self._session.close()
 
-    def _send(self, path: str, content: Mapping[str, Any]) -> None:
+    def _send(self, path: str, content: Mapping[str, Any], deadline: float) -> None:
         body = orjson.dumps(dict(self._credentials, **content))
         if len(body) < _COMPRESS_FROM_BYTES or not self._compresses:
-            self._post(path, body, {})
+            self._post(path, body, {}, deadline)
             return
         try:
             packed = gzip.compress(body, compresslevel=1)
-            self._post(path, packed, {"Content-Encoding": "gzip"})
+            self._post(path, packed, {"Content-Encoding": "gzip"}, deadline)
         except TransportRejected as error:
             if error.status_code not in {400, 415}:
                 raise
             # The backend may not know compressed bodies: ask once without, and if
             # that works stay with it.
-            self._post(path, body, {})
+            self._post(path, body, {}, deadline)
             self._compresses = False
 
     def _post(
-        self, path: str, body: bytes, headers: Mapping[str, str]
+        self,
+        path: str,
+        body: bytes,
+        headers: Mapping[str, str],
+        deadline: float = math.inf,
     ) -> tuple[int, Mapping[str, str], bytes]:
-        deadline = time.monotonic() + self._timeout_seconds
+        now = time.monotonic()
+        timeout_seconds = max(0.001, min(self._timeout_seconds, deadline - now))
         try:
             with self._session.post(
                 f"{self._backend_url}/api/v1/{path}",
                 data=body,
                 headers=dict(headers),
-                timeout=self._timeout_seconds,
+                timeout=timeout_seconds,
                 allow_redirects=False,
                 stream=True,
             ) as response:
-                content = _read(response, deadline)
+                content = _read(response, now + timeout_seconds)
         except requests.Timeout as error:
             raise TransportTimeout(
-                f"no answer from {self._host} within {self._timeout_seconds:g} s: "
+                f"no answer from {self._host} within {timeout_seconds:g} s: "
                 "check LITEGUARD_BACKEND_URL and the network"
             ) from error
         except (requests.RequestException, OSError) as error:
