@@ -92,12 +92,9 @@ class ClientOptions:
         for name, check in _CHECKS.items():
             object.__setattr__(self, name, check(name, getattr(self, name)))
         if self.flush_size * self.flush_buffer_multiplier > _MOST_BUFFERED:
-            raise _refuse(
-                "flush_size",
-                self.flush_size,
-                f"{_MOST_BUFFERED // self.flush_buffer_multiplier} or less, so that "
-                f"flush_size times flush_buffer_multiplier is {_MOST_BUFFERED} or less",
-            )
+            most = f"{_MOST_BUFFERED // self.flush_buffer_multiplier} or less"
+            allowed = f"{most}: times flush_buffer_multiplier a million at most"
+            raise _refuse("flush_size", self.flush_size, allowed)
 
 
 def resolve_options(
@@ -136,23 +133,22 @@ def resolve_token(
     """
     found = variables.get("LITEGUARD_TOKEN", "") if token is None else token
     if not isinstance(found, str):
-        raise ConfigurationError(
-            f"the project client token must be a str, got {type(found).__name__}",
-            field="project_client_token",
+        problem = f"must be a str, got {type(found).__name__}"
+    elif not found.strip():
+        problem = (
+            "is empty: pass LiteguardClient(token) or set LITEGUARD_TOKEN to a "
+            "Project Client Token of your Liteguard project"
         )
-    if not found.strip():
-        raise ConfigurationError(
-            "the project client token is empty: pass LiteguardClient(token) or set "
-            "LITEGUARD_TOKEN to a Project Client Token of your Liteguard project",
-            field="project_client_token",
+    elif not _is_header_text(found):
+        problem = (
+            "holds spaces or characters outside printable ASCII: copy it again, "
+            "without line breaks"
         )
-    if not _is_header_text(found):
-        raise ConfigurationError(
-            "the project client token holds spaces or characters outside printable "
-            "ASCII: copy it again, without line breaks",
-            field="project_client_token",
-        )
-    return found
+    else:
+        return found
+    raise ConfigurationError(
+        f"the project client token {problem}", field="project_client_token"
+    )
 
 
 def variable_names(name: str) -> tuple[str, ...]:
@@ -247,21 +243,18 @@ def _slug(name: str, value: Any) -> str:
 
 
 def _url(name: str, value: Any) -> str:
-    if not _is_url(value):
+    if not isinstance(value, str) or not value.isprintable() or not _is_base_url(value):
         raise _refuse(name, value, "a URL such as https://api.liteguard.io")
-    return str(value).rstrip("/")
+    return value.rstrip("/")
 
 
-def _is_url(value: Any) -> bool:
-    if not isinstance(value, str) or not value.isprintable() or " " in value:
-        return False
+def _is_base_url(text: str) -> bool:
     try:
-        parts = urlsplit(value)
-        has_good_port = parts.port != 0
+        parts = urlsplit(text)
+        is_whole = bool(parts.hostname) and parts.port != 0
     except ValueError:
         return False
-    is_base = "?" not in value and "#" not in value and has_good_port
-    return is_base and parts.scheme in {"http", "https"} and bool(parts.hostname)
+    return is_whole and parts.scheme in {"http", "https"} and not set(text) & set(" ?#")
 
 
 def _path(name: str, value: Any) -> Optional[str]:
@@ -277,9 +270,9 @@ def _path(name: str, value: Any) -> Optional[str]:
 
 
 def _proxies(name: str, value: Any) -> Optional[Mapping[str, str]]:
-    if value is not None and not isinstance(value, Mapping):
-        raise _refuse(name, value, 'a dict such as {"https": "http://proxy:3128"}')
-    return value
+    if value is None or isinstance(value, Mapping):
+        return value
+    raise _refuse(name, value, 'a dict such as {"https": "http://proxy:3128"}')
 
 
 def _bootstrap(name: str, value: Any) -> Optional[Union[str, Mapping[str, Any]]]:
