@@ -127,7 +127,7 @@ def third_party_imports(module: str) -> set[str]:
 
 
 def layers(module: str) -> list[int]:
-    """Return the positions in LAYERS whose pattern fits *module*; there should be one."""
+    """Return the positions in LAYERS whose pattern fits *module*: one, normally."""
     return [i for i, pattern in enumerate(LAYERS) if fnmatch(module, pattern)]
 
 
