@@ -140,10 +140,7 @@ def resolve_token(
             "Project Client Token of your Liteguard project"
         )
     elif not _is_header_text(found):
-        problem = (
-            "holds spaces or characters outside printable ASCII: copy it again, "
-            "without line breaks"
-        )
+        problem = "holds what no header can: copy it again, without line breaks"
     else:
         return found
     raise ConfigurationError(
