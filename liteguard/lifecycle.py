@@ -52,6 +52,7 @@ class Lifecycle:
             disable_measurement=options.disable_measurement,
         )
         self.checker.table = bootstrap_table(options.bootstrap, on_problem=_log_problem)
+        self._told = self.checker.table
 
     def start(self, *, strict: bool) -> None:
         """Start in this process, and wait for a first bundle or the deadline."""
@@ -143,6 +144,7 @@ class Lifecycle:
             token=self._token,
             options=self._options,
             publish=self._publish,
+            tell=self._tell_listeners,
             contexts=self._contexts,
             folder_trouble=self._folder_trouble,
             on_other_user=self._revival.replace,
@@ -157,9 +159,16 @@ class Lifecycle:
             self.checker.limits = RateLimits()
 
     def _publish(self, snapshot: Snapshot) -> None:
-        last = self.checker.table
-        table = GuardTable(snapshot.documents, on_problem=_log_problem, previous=last)
-        self.checker.table = table
+        self.checker.table = GuardTable(
+            snapshot.documents, on_problem=_log_problem, previous=self.checker.table
+        )
+
+    def _tell_listeners(self) -> None:
+        """Tell what changed since the last time, however many bundles ago."""
+        table = self.checker.table
+        last, self._told = self._told, table
+        if table is None or table is last or not self._listeners:
+            return
         changed = frozenset(table.changed_names(last or GuardTable({})))
         for callback in self._listeners if changed else ():
             _tell(callback, changed)
@@ -168,7 +177,7 @@ class Lifecycle:
 def _tell(callback: Listener, changed: frozenset[str]) -> None:
     try:
         callback(changed)
-    except Exception:  # noqa: BLE001  the callback is the application's
+    except (Exception, SystemExit):  # noqa: BLE001  the callback is the application's
         logger.exception("liteguard: an on_change callback failed")
 
 

@@ -43,7 +43,9 @@ class Runtime:
     Args:
         token: The project client token.
         options: The client's options.
-        publish: Puts a bundle into force; called in the refresh thread.
+        publish: Puts a bundle into force; called in the refresh thread, or by a check
+            that revives.
+        tell: Tells listeners of a new bundle; called in the refresh thread alone.
         contexts: Bundles of protected contexts, refreshed in the refresh thread.
         folder_trouble: Told when the state folder cannot be used.
         on_other_user: Called when the effective user has changed since.
@@ -55,6 +57,7 @@ class Runtime:
         token: str,
         options: ClientOptions,
         publish: Callable[[Snapshot], None],
+        tell: Callable[[], None],
         contexts: ProtectedBundles,
         folder_trouble: Trouble,
         on_other_user: Callable[[], None],
@@ -63,6 +66,7 @@ class Runtime:
         self.pid = identity.pid
         self._contexts = contexts
         self._on_other_user = on_other_user
+        self._tell = tell
         self.folder = _open_folder(token, options, folder_trouble)
         self.transport = Transport(
             backend_url=options.backend_url,
@@ -231,6 +235,7 @@ class Runtime:
             self._flush_if_overdue()
         if self.refresher.is_settled:
             self._settled.set()
+        self._tell()
         self._contexts.refresh_one(self.transport.fetch_bundle)
         return delay_seconds
 
