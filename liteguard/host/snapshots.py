@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Optional
 import orjson
 
 from liteguard.errors import SnapshotError
+from liteguard.host.descriptors import OwnDescriptor
 from liteguard.host.statedir import write_atomically
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 _FORMAT = 1
 _LONGEST_HEADER_BYTES = 4096
 _LARGEST_INDEX_BYTES = 64 * 1024 * 1024
+_NOTHING = (0, 0, 0)
 
 
 @dataclass(frozen=True)
@@ -110,15 +112,19 @@ class SnapshotStore:
 
     def _read(self) -> Optional[Snapshot]:
         try:
-            file = _OpenSnapshot(self._path)
+            return self._read_from(_OpenSnapshot(self._path))
         except FileNotFoundError:
             return None
         except OSError as error:
+            # Too few descriptors, perhaps: that passes, so look again.
+            self._seen = _NOTHING
             raise self._refusal(str(error.strerror)) from error
+
+    def _read_from(self, file: _OpenSnapshot) -> Snapshot:
         head, newline, _ = file.read(0, _LONGEST_HEADER_BYTES).partition(b"\n")
         header = self._decode(head if newline else b"")
         index_bytes = header.get("index_bytes")
-        if not isinstance(index_bytes, int) or index_bytes > _LARGEST_INDEX_BYTES:
+        if type(index_bytes) is not int or not 0 < index_bytes < _LARGEST_INDEX_BYTES:
             raise self._refusal("its header is damaged")
         index = file.read(len(head) + 1, index_bytes)
         code = str(header.pop("code", ""))
@@ -184,18 +190,32 @@ class _OpenSnapshot:
     """A snapshot file held open: what was replaced at its path stays readable here."""
 
     def __init__(self, path: Path) -> None:
-        self._descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        status = os.fstat(self._descriptor)
+        self.path = path
+        # Without waiting: a pipe in the file's place would keep the thread for ever.
+        self._descriptor = OwnDescriptor(path, os.O_RDONLY | os.O_NONBLOCK)
+        status = self._descriptor.status
         if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid():
             raise PermissionError(0, "it is no file of this user")
 
     def __del__(self) -> None:
         if hasattr(self, "_descriptor"):
-            os.close(self._descriptor)
+            self._descriptor.close()
 
     def read(self, offset: int, size: int) -> bytes:
         """Read at a position of its own, so that threads and forks do not interfere."""
-        return os.pread(self._descriptor, size, offset)
+        if not self._descriptor.is_ours:
+            self._reopen()
+        return os.pread(self._descriptor.number, size, offset)
+
+    def _reopen(self) -> None:
+        again = OwnDescriptor(self.path, os.O_RDONLY | os.O_NONBLOCK)
+        if not os.path.samestat(again.status, self._descriptor.status):
+            again.close()
+            raise SnapshotError(
+                "the snapshot was closed by the application, and then replaced",
+                path=str(self.path),
+            )
+        self._descriptor = again
 
 
 class _Documents(Mapping[str, bytes]):
@@ -211,7 +231,7 @@ class _Documents(Mapping[str, bytes]):
         document = self._file.read(self._start + offset, size)
         if _digest(document) != digest:
             raise SnapshotError(
-                f"guard {name!r} of the snapshot is damaged", path="bundle"
+                f"guard {name!r} of the snapshot is damaged", path=str(self._file.path)
             )
         return document
 
