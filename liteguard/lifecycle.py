@@ -57,7 +57,7 @@ class Lifecycle:
     def start(self, *, strict: bool) -> None:
         """Start in this process, and wait for a first bundle or the deadline."""
         deadline = time.monotonic() + self._options.start_timeout_seconds
-        self._revival.want()
+        self._revival.want(self._options.start_timeout_seconds)
         self._revival.revive()
         while self._revival.runtime is None and time.monotonic() < deadline:
             # Another thread is starting, or forking, at this moment.

@@ -59,22 +59,23 @@ class Revival:
         self._running = Trouble("liteguard: runs again in this process")
         self._threads = Trouble("liteguard: background threads run again")
 
-    def want(self) -> None:
+    def want(self, timeout_seconds: float) -> None:
         """Revive from now on, here and in every process forked later."""
-        if self.is_wanted:
-            return
-        fork.watch(self)
-        uwsgi.after_fork(_weakly(self.wake_after_fork))
-        self.runtime = None
-        self.is_wanted = True
+        with self._locked(timeout_seconds):
+            if self.is_wanted:
+                return
+            fork.watch(self)
+            uwsgi.after_fork(_weakly(self.wake_after_fork))
+            self.runtime = None
+            self.is_wanted = True
 
     def unwant(self, timeout_seconds: float) -> Optional[Runtime]:
         """Stop reviving; return the runtime that is to be closed, if there is one."""
-        was_wanted, self.is_wanted = self.is_wanted, False
         with self._locked(timeout_seconds):
+            was_wanted, self.is_wanted = self.is_wanted, False
             self.flag[0] = 0
             self._adopt(None)
-        runtime = self.runtime
+            runtime = self.runtime
         is_own = runtime is not None and runtime.pid == os.getpid()
         return runtime if was_wanted and is_own else None
 
