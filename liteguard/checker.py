@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional, Protocol
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional, Protocol, Union
 
 from liteguard.evaluation.decision import GuardDecisionReason
 from liteguard.host.rate_limits import RateLimits, partition_key
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from liteguard.telemetry.execution import SignalRef
     from liteguard.telemetry.recorder import Recorder
     from liteguard.telemetry.unadopted import UnadoptedCounts
+    from liteguard.telemetry.waiting import Standby
     from liteguard.types import ProtectedContext
 
 _MATCHED = GuardDecisionReason.MATCHED_RULE
@@ -62,8 +63,8 @@ class Verdict(NamedTuple):
 class Recording(NamedTuple):
     """Where checks are recorded while the client runs in process *pid*."""
 
-    recorder: Recorder
-    unadopted: UnadoptedCounts
+    recorder: Union[Recorder, Standby]
+    unadopted: Union[UnadoptedCounts, Standby]
     pid: int
 
 
@@ -72,8 +73,10 @@ class Checker:
 
     Args:
         flag: Reads 1 while this process has nothing to revive.
-        revive: Called when *flag* reads 0; returns quickly and never raises.
+        revive: Called when *flag* reads 0; returns quickly and never raises; tells
+            whether checks are to be recorded.
         contexts: Bundles of protected contexts.
+        standby: Takes records while this process has no recorder.
         fallback: Answer while no bundle is there.
         unadopted_open: Answer for a guard that nobody has adopted.
         disable_measurement: Leave process readings out.
@@ -83,8 +86,9 @@ class Checker:
         self,
         *,
         flag: Flag,
-        revive: Callable[[], None],
+        revive: Callable[[], bool],
         contexts: ProtectedBundles,
+        standby: Standby,
         fallback: bool,
         unadopted_open: bool,
         disable_measurement: bool,
@@ -92,6 +96,7 @@ class Checker:
         self._flag = flag
         self._revive = revive
         self._contexts = contexts
+        self._standby = Recording(standby, standby, 0)
         self._fallback = fallback
         self._unadopted_open = unadopted_open
         self._disable_measurement = disable_measurement
@@ -116,16 +121,15 @@ class Checker:
         """
         if not isinstance(name, str):
             raise TypeError(f"a guard's name must be a str, got {type(name).__name__}")
-        is_here = self._flag[0] or self._is_revived()
+        recording = self.recording if self._flag[0] else self._revived()
         context = subject.protected_context
         table = self.table if context is None else self._contexts.table(context)
         if table is None:
             fallback = self._fallback if call.fallback is None else call.fallback
             return Verdict(fallback, GuardDecisionReason.FALLBACK)
         guard = table.lookup(name)
-        recording = self.recording if is_here and frame is not None else None
         if guard is None or not guard.adopted:
-            if recording is not None:
+            if recording is not None and frame is not None:
                 recording.unadopted.count(name, time.time())
             return Verdict(self._unadopted_open, GuardDecisionReason.UNADOPTED)
         verdict = self._decide(guard, subject, call, consumes=frame is not None)
@@ -145,11 +149,14 @@ class Checker:
         )
         return verdict._replace(encoded=encoded, is_measured=is_measured, signal=signal)
 
-    def _is_revived(self) -> bool:
-        """Revive, and return whether what is recorded here would be this process's."""
-        self._revive()
+    def _revived(self) -> Optional[Recording]:
+        """Revive, and return where to record meanwhile; nowhere if nothing runs."""
+        if not self._revive():
+            return None
         recording = self.recording
-        return recording is not None and recording.pid == os.getpid()
+        if recording is not None and recording.pid == os.getpid():
+            return recording
+        return self._standby
 
     def encode(self, properties: Mapping[str, Any]) -> bytes:
         """Return *properties* as JSON, as a scope keeps them. Never raises."""

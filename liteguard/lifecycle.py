@@ -17,6 +17,7 @@ from liteguard.process.logs import Trouble, logger
 from liteguard.revival import Revival
 from liteguard.runtime import Runtime
 from liteguard.status import ClientStatus, Role
+from liteguard.telemetry.waiting import Standby
 
 if TYPE_CHECKING:
     from liteguard.host.snapshots import Snapshot
@@ -39,6 +40,7 @@ class Lifecycle:
         self._token = token
         self._options = options
         self._contexts = ProtectedBundles(options.refresh_rate_seconds)
+        self._standby = Standby(options.flush_size * options.flush_buffer_multiplier)
         self._listeners: tuple[Listener, ...] = ()
         # Kept over forks: what the parent has said need not be said by each child.
         self._folder_trouble = Trouble("liteguard: the state folder is used again")
@@ -47,6 +49,7 @@ class Lifecycle:
             flag=self._revival.flag,
             revive=self._revival.revive,
             contexts=self._contexts,
+            standby=self._standby,
             fallback=options.fallback,
             unadopted_open=options.unadopted_open,
             disable_measurement=options.disable_measurement,
@@ -146,6 +149,7 @@ class Lifecycle:
             publish=self._publish,
             tell=self._tell_listeners,
             contexts=self._contexts,
+            standby=self._standby,
             folder_trouble=self._folder_trouble,
             on_other_user=self._revival.replace,
         )

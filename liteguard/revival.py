@@ -79,13 +79,17 @@ class Revival:
         is_own = runtime is not None and runtime.pid == os.getpid()
         return runtime if was_wanted and is_own else None
 
-    def revive(self) -> None:
-        """Run in this process if that is wanted. Never raises.
+    def revive(self) -> bool:
+        """Run in this process if that is wanted, and return whether it is.
 
-        Whoever does not get to do it goes on with what is in force: nothing waits.
+        Never raises, and never waits: whoever does not get to do it, because another
+        thread does or a fork is under way, goes on with what is in force.
         """
-        if not self.is_wanted or time.monotonic() < self._retry_at:
-            return
+        if self.is_wanted and time.monotonic() >= self._retry_at:
+            self._try_to_revive()
+        return self.is_wanted
+
+    def _try_to_revive(self) -> None:
         lock = self._lock()
         if not lock.acquire(blocking=False):
             return

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from liteguard.contexts import ProtectedBundles
     from liteguard.options import ClientOptions
     from liteguard.process.logs import Trouble
+    from liteguard.telemetry.waiting import Standby
 
 
 # How long a journal made in a uWSGI master may be written, see `Recorder`.
@@ -47,6 +48,7 @@ class Runtime:
             that revives.
         tell: Tells listeners of a new bundle; called in the refresh thread alone.
         contexts: Bundles of protected contexts, refreshed in the refresh thread.
+        standby: What was recorded before there was a runtime in this process.
         folder_trouble: Told when the state folder cannot be used.
         on_other_user: Called when the effective user has changed since.
     """
@@ -59,6 +61,7 @@ class Runtime:
         publish: Callable[[Snapshot], None],
         tell: Callable[[], None],
         contexts: ProtectedBundles,
+        standby: Standby,
         folder_trouble: Trouble,
         on_other_user: Callable[[], None],
     ) -> None:
@@ -98,6 +101,7 @@ class Runtime:
             quiet=options.quiet,
         )
         self.recorder = Recorder(
+            standby=standby,
             folder=folder.journals_path if folder else None,
             identity=identity,
             capacity=options.flush_size * options.flush_buffer_multiplier,
@@ -254,7 +258,8 @@ class Runtime:
 
     def _wake_flush(self) -> None:
         flush = self._flush
-        if flush is not None:
+        # A backend that asks to be left alone is not asked because more has come.
+        if flush is not None and self.flusher.last_error is None:
             flush.wake()
 
 

@@ -7,25 +7,29 @@ claimed it, so that the journals of a claimer that died can be claimed again.
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Optional
 
 from liteguard.process.identity import ProcessIdentity
 from liteguard.process.logs import logger
 from liteguard.telemetry.journal_folder import open_journal_file
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from liteguard.telemetry.journal_file import JournalFile
 
 _JOURNAL = ".journal"
 _CLAIM = ".claim"
+_MARKS = re.compile(r"-(\d+)-(\d+)-(\d+)", re.ASCII)
 
 
 class Adopter:
     """Claims the journals in one folder that nobody else will deliver.
 
-    Used by one thread at a time, in one process of the host: the leader.
+    Used by one thread at a time, except `release`. Keeps names and opens one journal
+    at a time: each that is open costs a file descriptor of the application.
 
     Args:
         folder: The journals' folder.
@@ -35,7 +39,8 @@ class Adopter:
     def __init__(self, folder: Path, identity: ProcessIdentity) -> None:
         self._folder = folder
         self._identity = identity
-        self._claimed: list[JournalFile] = []
+        self._claimed: list[Path] = []
+        self._in_use: Optional[Path] = None
 
     def claim_all(self) -> None:
         """Claim what nobody else will deliver.
@@ -47,37 +52,66 @@ class Adopter:
             if self._is_free(path):
                 self.claim(path)
 
-    def claimed(self) -> list[JournalFile]:
-        """Return what was claimed and is not finished."""
-        return list(self._claimed)
-
     def claim(self, path: Path) -> None:
         """Make the journal at *path* this process's to deliver, if it is there."""
-        me = self._identity
-        name = f"{path.name.split('.')[0]}{_CLAIM}-{me.pid}-{me.start_ticks}"
-        target = path.with_name(name)
-        try:
+        stem = path.name.split(".")[0]
+        target = path.with_name(f"{stem}{_CLAIM}{_marks(self._identity)}")
+        # Gone if another process was quicker.
+        with contextlib.suppress(OSError):
             path.rename(target)
-            self._claimed.append(open_journal_file(target))
-        except FileNotFoundError:
-            return
-        except (OSError, ValueError) as error:
-            logger.warning("liteguard: leaving out the journal %s: %s", path, error)
-            target.unlink(missing_ok=True)
+            self._claimed.append(target)
+
+    def claimed(self) -> Iterator[JournalFile]:
+        """Open what was claimed and is not finished, one after another."""
+        for path in list(self._claimed):
+            file = self._open(path)
+            if file is None:
+                continue
+            # Left by a claimer that died in the middle of a batch, perhaps.
+            file.set_in_flight(is_in_flight=False)
+            self._in_use = path
+            try:
+                yield file
+            finally:
+                self._in_use = None
+                if path not in self._claimed:
+                    _give_up(path)
 
     def finish(self, file: JournalFile) -> None:
         """Delete a journal whose records are all delivered."""
-        file.delete()
-        self._claimed.remove(file)
+        # What cannot be deleted has nothing left to deliver, whoever finds it.
+        with contextlib.suppress(OSError):
+            file.delete()
+        self._forget(file.path)
 
     def release(self) -> None:
-        """Leave what is claimed and not delivered to the next leader."""
-        for file in self._claimed:
-            if file.path is not None:
-                # Gone if the whole folder was deleted: then there is nothing to leave.
-                with contextlib.suppress(OSError):
-                    file.path.rename(file.path.with_name(file.owner.nonce + _JOURNAL))
-        self._claimed = []
+        """Leave what is claimed and not delivered to the next leader.
+
+        What another thread has in its hands stays claimed until it lets go.
+        """
+        claimed, self._claimed = self._claimed, []
+        for path in claimed:
+            if path != self._in_use:
+                _give_up(path)
+
+    def _open(self, path: Path) -> Optional[JournalFile]:
+        try:
+            return open_journal_file(path)
+        except FileNotFoundError:
+            self._forget(path)
+        except ValueError as error:
+            logger.warning("liteguard: removing %s: %s", path, error)
+            self._forget(path)
+            with contextlib.suppress(OSError):
+                path.unlink()
+        except OSError as error:
+            # For want of descriptors, perhaps: the next flush tries again.
+            logger.debug("liteguard: cannot open %s now: %s", path, error)
+        return None
+
+    def _forget(self, path: Optional[Path]) -> None:
+        if path in self._claimed:
+            self._claimed.remove(path)
 
     def _paths(self) -> list[Path]:
         try:
@@ -91,22 +125,44 @@ class Adopter:
 
     def _is_free(self, path: Path) -> bool:
         if path.suffix.startswith(_CLAIM):
-            return not self._is_claimer_alive(path)
+            return self._is_claimer_dead(path)
         try:
             file = open_journal_file(path)
-        except FileNotFoundError:
-            return False
-        except (OSError, ValueError):
-            # Claiming it says what is wrong with it, once, and removes it.
+        except ValueError:
+            # Its claimer says what is wrong with it, once, and removes it.
             return True
+        except OSError:
+            return False
         if not file.owner.identity.is_alive():
             return True
+        # The order matters: an owner marks its flight before it looks for a seal.
         return file.is_finished and not file.is_in_flight
 
-    def _is_claimer_alive(self, path: Path) -> bool:
-        pid, _, ticks = path.suffix[len(_CLAIM) + 1 :].partition("-")
-        if not (pid.isdigit() and ticks.isdigit()):
-            return False
+    def _is_claimer_dead(self, path: Path) -> bool:
         me = self._identity
-        claimer = ProcessIdentity(int(pid), int(ticks), me.pid_namespace, me.boot_id)
-        return claimer.is_alive()
+        marks = path.suffix[len(_CLAIM) :]
+        if marks == _marks(me):
+            return path not in self._claimed and path != self._in_use
+        found = _MARKS.fullmatch(marks)
+        if found is None or int(found[3]) != _namespace_number(me):
+            return False
+        claimer = ProcessIdentity(
+            int(found[1]), int(found[2]), me.pid_namespace, me.boot_id
+        )
+        return not claimer.is_alive()
+
+
+def _marks(identity: ProcessIdentity) -> str:
+    """Return what a claim's name says of its claimer."""
+    return f"-{identity.pid}-{identity.start_ticks}-{_namespace_number(identity)}"
+
+
+def _namespace_number(identity: ProcessIdentity) -> int:
+    """Return the kernel's number of a pid namespace, or 0 if it is unknown."""
+    return int("".join(filter(str.isdigit, identity.pid_namespace)) or 0)
+
+
+def _give_up(path: Path) -> None:
+    # Gone if it was delivered or the whole folder was deleted.
+    with contextlib.suppress(OSError):
+        path.rename(path.with_name(path.name.split(".")[0] + _JOURNAL))

@@ -18,13 +18,15 @@ if TYPE_CHECKING:
     import orjson
 
     from liteguard.telemetry.adoption import Adopter
-    from liteguard.telemetry.journal_file import JournalFile, Record
+    from liteguard.telemetry.journal_file import Batch, JournalFile, Record
     from liteguard.telemetry.recorder import Recorder
     from liteguard.transport import Transport
 
 _MAX_BATCH = 500
 _WAIT_FOR_TURN_SECONDS = 0.5
 _REFUSED = (401, 403)
+# What a backend says of a body that it will not take however often it is sent.
+_UNACCEPTABLE = (400, 413, 422)
 
 
 class Flusher:
@@ -62,8 +64,11 @@ class Flusher:
         self._flush_rate_seconds = flush_rate_seconds
         self._backoff = Backoff(1.0, max(60.0, flush_rate_seconds))
         self._trouble = Trouble("liteguard: signals are delivered again", quiet=quiet)
-        self._hole: Optional[tuple[str, int]] = None
+        # By journal: what was settled when a record was last found missing.
+        self._holes: dict[str, int] = {}
+        self._limit = _MAX_BATCH
         self._undelivered = 0
+        self._not_before = 0.0
         # Held while sending, and never waited for without a deadline: a thread left
         # behind by a fork may still be in the middle of its request.
         self._turn = threading.Lock()
@@ -72,7 +77,13 @@ class Flusher:
         self.last_error: Optional[str] = None
 
     def flush_once(self) -> float:
-        """Send what there is; return the seconds until the next flush."""
+        """Send what there is; return the seconds until the next flush.
+
+        After a failure it waits as long as it said, however often it is woken.
+        """
+        pause = self._not_before - time.monotonic()
+        if pause > 0.0:
+            return pause
         if not self._turn.acquire(blocking=False):
             return _WAIT_FOR_TURN_SECONDS
         try:
@@ -112,60 +123,87 @@ class Flusher:
         self._recorder.drain()
         for file in self._recorder.files():
             if not file.is_finished:
+                self._deliver(file, deadline, is_growing=True)
+            elif self._adopter is None or file.path is None:
                 self._deliver(file, deadline)
-            elif self._own(file):
-                self._finish(file, deadline)
+            else:
+                # Sealed, so that the leader may be claiming it as well.
+                self._adopter.claim(file.path)
         if self._adopter is not None:
-            if self._is_leading():
-                self._adopter.claim_all()
-            for file in self._adopter.claimed():
-                self._finish(file, deadline)
-        self._send_observations()
+            self._adopt(self._adopter, deadline)
+        self._recorder.forget_delivered()
+        if not _is_over(deadline):
+            self._send_observations()
 
-    def _own(self, file: JournalFile) -> bool:
-        """Make a journal that this process sealed its own again, against the leader."""
-        if self._adopter is None or file.path is None:
-            return True
-        self._recorder.forget(file)
-        self._adopter.claim(file.path)
-        return False
+    def _adopt(self, adopter: Adopter, deadline: Optional[float]) -> None:
+        if self._is_leading():
+            adopter.claim_all()
+        for file in adopter.claimed():
+            self._deliver(file, deadline)
+            if file.unsettled() == 0:
+                adopter.finish(file)
 
-    def _finish(self, file: JournalFile, deadline: Optional[float]) -> None:
-        self._deliver(file, deadline)
-        if file.unsettled() == 0:
-            self._recorder.forget(file)
-            if self._adopter is not None:
-                self._adopter.finish(file)
-
-    def _deliver(self, file: JournalFile, deadline: Optional[float]) -> None:
+    def _deliver(
+        self, file: JournalFile, deadline: Optional[float], *, is_growing: bool = False
+    ) -> None:
         has_more = True
-        while has_more and (deadline is None or time.monotonic() < deadline):
+        while has_more and not _is_over(deadline):
             file.set_in_flight(is_in_flight=True)
             try:
-                has_more = self._deliver_batch(file)
+                # Sealed a moment ago: from now on it belongs to who claims it.
+                is_lost = is_growing and file.is_finished
+                has_more = not is_lost and self._deliver_batch(file)
             finally:
                 file.set_in_flight(is_in_flight=False)
 
     def _deliver_batch(self, file: JournalFile) -> bool:
         """Send one batch and return whether there may be more."""
-        place = (file.owner.nonce, file.acknowledged)
-        # A record that was being written a whole flush ago never will be.
-        batch = file.read(_MAX_BATCH, waits_for_holes=place != self._hole)
+        batch = self._read(file)
         if batch.last == file.acknowledged:
-            self._hole = place if file.unsettled() else None
             return False
-        self._undelivered += self._take_overflow()
+        self._undelivered += self._recorder.take_overflow()
         dropped = self._undelivered + batch.dropped
         signals = self._encode(file, batch.records, dropped)
         damaged = len(batch.records) - len(signals)
-        if signals:
-            self._transport.send_signals(signals)
-            self.sent += len(signals)
-            self.dropped += dropped
-            dropped = 0
-        self._undelivered = dropped + damaged
+        try:
+            still_dropped = self._send(signals, dropped)
+        except TransportRejected as error:
+            if error.status_code not in _UNACCEPTABLE:
+                raise
+            self._limit = max(1, len(batch.records) // 2)
+            if len(batch.records) > 1:
+                return True
+            # One that the backend never takes must not hold up the rest. If it takes
+            # none at all, one is lost each time that it is asked.
+            self._settle(file, batch, dropped + 1)
+            raise
+        self._settle(file, batch, still_dropped + damaged)
+        is_full = len(batch.records) == self._limit
+        self._limit = min(_MAX_BATCH, self._limit * 2)
+        return is_full
+
+    def _read(self, file: JournalFile) -> Batch:
+        nonce, settled = file.owner.nonce, file.acknowledged
+        # A record that was being written a whole flush ago never will be.
+        is_new = self._holes.pop(nonce, None) != settled
+        waits = is_new and file.owner.identity.is_alive()
+        batch = file.read(self._limit, waits_for_holes=waits)
+        if batch.last == settled and file.unsettled():
+            self._holes[nonce] = settled
+        return batch
+
+    def _send(self, signals: list[orjson.Fragment], dropped: int) -> int:
+        """Send signals, if there are any; return what is still to be reported."""
+        if not signals:
+            return dropped
+        self._transport.send_signals(signals)
+        self.sent += len(signals)
+        self.dropped += dropped
+        return 0
+
+    def _settle(self, file: JournalFile, batch: Batch, undelivered: int) -> None:
+        self._undelivered = undelivered
         file.acknowledge(batch.last)
-        return len(batch.records) == _MAX_BATCH
 
     def _encode(
         self, file: JournalFile, records: list[Record], dropped: int
@@ -177,22 +215,20 @@ class Flusher:
                 signals.append(encode_signal(file, record, 0 if signals else dropped))
         return signals
 
-    def _take_overflow(self) -> int:
-        overflowed, self._recorder.overflowed = self._recorder.overflowed, 0
-        return overflowed
-
     def _send_observations(self) -> None:
         seen = self._unadopted.take()
         if not seen:
             return
         try:
             self._transport.send_observations(encode_observations(seen))
-        except TransportError:
-            self._unadopted.give_back(seen)
+        except TransportError as error:
+            if getattr(error, "status_code", None) not in _UNACCEPTABLE:
+                self._unadopted.give_back(seen)
             raise
 
     def _after_success(self) -> None:
         self._backoff.succeed()
+        self._not_before = 0.0
         self._trouble.end()
         self.last_error = None
 
@@ -200,13 +236,19 @@ class Flusher:
         self.last_error = str(error)
         status = getattr(error, "status_code", None)
         level = logging.ERROR if status in _REFUSED else logging.WARNING
+        fate = "one is dropped" if status in _UNACCEPTABLE else "they are kept"
         self._trouble.begin(
             str(status),
-            "liteguard: cannot deliver signals, they are kept: %s",
+            "liteguard: cannot deliver signals, %s: %s",
+            fate,
             error,
             level=level,
         )
-        if isinstance(error, TransportRejected):
-            wait = self._backoff.refuse if status in _REFUSED else self._backoff.fail
-            return wait(error.retry_after_seconds)
-        return self._backoff.fail()
+        wait = self._backoff.refuse if status in _REFUSED else self._backoff.fail
+        pause = wait(getattr(error, "retry_after_seconds", None))
+        self._not_before = time.monotonic() + pause
+        return pause
+
+
+def _is_over(deadline: Optional[float]) -> bool:
+    return deadline is not None and time.monotonic() >= deadline

@@ -28,8 +28,9 @@ class ProcessReadings:
             now: Wall-clock seconds; the caller has them anyway.
         """
         if not 0.0 <= now - self._taken_at < _MAX_AGE_SECONDS:
-            self._taken_at = now
+            # In this order: no other thread must find a time without readings.
             self._latest = orjson.dumps(_readings())
+            self._taken_at = now
         return self._latest
 
 

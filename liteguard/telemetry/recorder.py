@@ -6,7 +6,7 @@ sealed, and another begun, when its room for texts is used up, and at every fork
 
 from __future__ import annotations
 
-import dis
+import contextlib
 import threading
 import time
 from collections import deque
@@ -26,16 +26,18 @@ from liteguard.telemetry.journal_file import (
 )
 from liteguard.telemetry.journal_folder import create_journal_file
 from liteguard.telemetry.measurement import ProcessReadings
+from liteguard.telemetry.texts import callsite_at, document_at, name_at
+from liteguard.telemetry.waiting import Entry, Standby
 
 if TYPE_CHECKING:
     from pathlib import Path
-    from types import CodeType
 
     from liteguard.process.identity import ProcessIdentity
     from liteguard.telemetry.happening import Happening
 
 _TEXT_BYTES = 512 * 1024
-_LONGEST_NAME_BYTES = 1024
+_MANY_SEALED = 8
+_MAX_SEALED = 50
 
 
 class Recorder:
@@ -44,11 +46,15 @@ class Recorder:
     Recording never waits for another thread's file operation: while one thread makes
     a journal, the others put what they have into a bounded queue.
 
+    Bounded: while as many records as one journal holds, or 50 journals, are sealed and
+    wait, no other is begun, and what finds no room in the current one is dropped.
+
     Args:
+        standby: What was recorded before there was a recorder in this process.
         folder: Where journals go; ``None`` keeps them in memory.
         identity: This process.
         capacity: Most unsent records kept in one journal.
-        on_many: Called when *flush_size* records wait in the journal.
+        on_many: Called when *flush_size* records, or eight journals, wait.
         flush_size: See *on_many*.
         lease_seconds: How long a journal may be written before another is begun; 0
             sets no limit.
@@ -57,6 +63,7 @@ class Recorder:
     def __init__(
         self,
         *,
+        standby: Standby,
         folder: Optional[Path],
         identity: ProcessIdentity,
         capacity: int,
@@ -64,6 +71,7 @@ class Recorder:
         on_many: Callable[[], None],
         lease_seconds: float = 0.0,
     ) -> None:
+        self._standby = standby
         self._folder = folder
         self._identity = identity
         self._capacity = capacity
@@ -72,53 +80,69 @@ class Recorder:
         self._lease_ns = int(lease_seconds * 1e9)
         self._readings = ProcessReadings()
         self._making = threading.Lock()
+        # Guards the current journal, the sealed ones and the counts; held for a few
+        # instructions, since a fork waits for it.
+        self._lock = threading.Lock()
         self._journal: Optional[Journal] = None
         self._sealed: list[JournalFile] = []
-        self._waiting: deque[tuple[Happening, float]] = deque()
-        self._trouble = Trouble("liteguard: signals are journalled on disk again")
         self._recorded_before = 0
-        self.overflowed = 0
+        self._overflowed = 0
+        self._waiting: deque[Entry] = deque()
+        self._trouble = Trouble("liteguard: signals are journalled on disk again")
 
     def record(self, happening: Happening) -> Optional[SignalRef]:
         """Record what happened; never raises and never waits.
 
         Returns:
-            The signal's reference, or ``None`` if it had to be queued.
+            The signal's reference, or ``None`` if it had to be queued or dropped.
         """
         now = time.time()
+        state = current_execution.get()
         journal = self._journal
-        reference = None if journal is None else self._append(journal, happening, now)
-        if reference is None:
-            self._queue(happening, now)
-            if self._making.acquire(blocking=False):
-                try:
-                    reference = self._renew_and_drain()
-                finally:
-                    self._making.release()
-        return reference
+        if journal is not None:
+            reference = self._append(journal, happening, now, state)
+            if reference is not None:
+                return reference
+        entry = Entry(happening, now, state)
+        self._queue(entry)
+        self.drain()
+        return entry.reference
 
     def seal(self) -> None:
         """End the current journal, without a disk; the next record begins another."""
-        journal, self._journal = self._journal, None
-        if journal is not None and journal.seal():
-            self._recorded_before += journal.count
-            self._sealed.append(journal.file)
+        with self._lock:
+            journal, self._journal = self._journal, None
+            if journal is not None and journal.seal():
+                self._recorded_before += journal.count
+                self._sealed.append(journal.file)
 
     def files(self) -> list[JournalFile]:
         """Return this process's journals, the oldest first."""
-        journal = self._journal
-        return [*self._sealed, *([] if journal is None else [journal.file])]
+        with self._lock:
+            journal = self._journal
+            return [*self._sealed, *([] if journal is None else [journal.file])]
 
-    def forget(self, file: JournalFile) -> None:
-        """Drop a sealed journal that is delivered, or that another process adopted."""
-        if file in self._sealed:
-            self._sealed.remove(file)
+    def forget_delivered(self) -> None:
+        """Drop the sealed journals that are delivered, by whichever process."""
+        with self._lock:
+            self._sealed = [file for file in self._sealed if file.unsettled()]
 
     def drain(self) -> None:
-        """Bring what was queued into a journal. Called by the flush thread."""
-        if self._waiting:
-            with self._making:
-                self._renew_and_drain()
+        """Bring what was queued into a journal, unless another thread does so now."""
+        for entry in self._standby.take():
+            self._queue(entry)
+        # Asked again after each release: what came in at the last moment is seen.
+        while self._waiting and self._making.acquire(blocking=False):
+            try:
+                self._write_waiting()
+            finally:
+                self._making.release()
+
+    def take_overflow(self) -> int:
+        """Return how many records found no room since the last time."""
+        with self._lock:
+            overflowed, self._overflowed = self._overflowed, 0
+            return overflowed
 
     @property
     def recorded(self) -> int:
@@ -131,34 +155,50 @@ class Recorder:
         """How many records of this process are not yet delivered."""
         return len(self._waiting) + sum(file.unsettled() for file in self.files())
 
-    def _queue(self, happening: Happening, now: float) -> None:
-        if len(self._waiting) >= self._capacity:
-            self.overflowed += 1
-            return
-        self._waiting.append((happening, now))
+    def _queue(self, entry: Entry) -> None:
+        if len(self._waiting) < self._capacity:
+            self._waiting.append(entry)
+        else:
+            self._count_overflow()
 
-    def _renew_and_drain(self) -> Optional[SignalRef]:
-        reference = None
+    def _count_overflow(self) -> None:
+        with self._lock:
+            self._overflowed += 1
+
+    def _write_waiting(self) -> None:
         while self._waiting:
-            happening, now = self._waiting.popleft()
-            journal = self._journal or self._renew()
-            reference = self._append(journal, happening, now)
-            if reference is None:
-                reference = self._append(self._renew(), happening, now)
-        return reference
+            entry = self._waiting.popleft()
+            if not (
+                self._write(self._journal, entry) or self._write(self._renew(), entry)
+            ):
+                self._count_overflow()
 
-    def _renew(self) -> Journal:
+    def _write(self, journal: Optional[Journal], entry: Entry) -> bool:
+        if journal is not None:
+            happening, now, state = entry.happening, entry.now, entry.state
+            entry.reference = self._append(journal, happening, now, state)
+        return entry.reference is not None
+
+    def _renew(self) -> Optional[Journal]:
+        """Begin another journal, if there is room for one."""
+        self.forget_delivered()
+        waiting = [file.unsettled() for file in self._sealed]
+        if sum(waiting) >= self._capacity or len(waiting) >= _MAX_SEALED:
+            return None
         self.seal()
-        owner = Owner(new_id(), self._identity)
-        file = self._make_file(owner)
+        file = self._make_file(Owner(new_id(), self._identity))
+        if file is None:
+            return None
         if self._lease_ns:
             file.lease(time.monotonic_ns() + self._lease_ns)
-            self._journal = LeasedJournal(file)
-        else:
-            self._journal = Journal(file)
-        return self._journal
+        journal = LeasedJournal(file) if self._lease_ns else Journal(file)
+        with self._lock:
+            self._journal = journal
+        if len(self._sealed) >= _MANY_SEALED:
+            self._on_many()
+        return journal
 
-    def _make_file(self, owner: Owner) -> JournalFile:
+    def _make_file(self, owner: Owner) -> Optional[JournalFile]:
         sizes = {"capacity": self._capacity, "text_bytes": _TEXT_BYTES}
         try:
             file = create_journal_file(self._folder, owner, **sizes)
@@ -170,14 +210,19 @@ class Recorder:
                 self._folder,
                 error.strerror,
             )
-            return create_journal_file(None, owner, **sizes)
+            with contextlib.suppress(OSError):
+                return create_journal_file(None, owner, **sizes)
+            return None
         self._trouble.end()
         return file
 
     def _append(
-        self, journal: Journal, happening: Happening, now: float
+        self,
+        journal: Journal,
+        happening: Happening,
+        now: float,
+        state: Optional[ExecutionState],
     ) -> Optional[SignalRef]:
-        state = current_execution.get()
         try:
             fields = self._fields(journal, happening, now, state)
         except JournalFull:
@@ -206,14 +251,14 @@ class Recorder:
             int(now * 1000),
             parent[1] if parent and is_here else 0,
             happening.duration_ns,
-            _text(journal, happening.guard),
-            _data(journal, happening.properties),
-            _callsite(journal, happening.code, happening.instruction),
-            _text(journal, state.execution_id) if state else 0,
-            _text(journal, signal_id(parent)) if parent and not is_here else 0,
-            _data(journal, readings),
-            _data(journal, happening.limits),
-            _text(journal, happening.error),
+            name_at(journal, happening.guard),
+            document_at(journal, happening.properties),
+            callsite_at(journal, happening.code, happening.instruction),
+            name_at(journal, state.execution_id) if state else 0,
+            name_at(journal, signal_id(parent)) if parent and not is_here else 0,
+            document_at(journal, readings),
+            document_at(journal, happening.limits),
+            name_at(journal, happening.error),
             state.next_sequence_number() if state else 1,
             happening.flags,
         )
@@ -222,33 +267,3 @@ class Recorder:
 def signal_id(reference: SignalRef) -> str:
     """Return the id that a signal carries on the wire, unique across hosts."""
     return f"{reference[0]}-{reference[1]:x}"
-
-
-def _text(journal: Journal, text: str) -> int:
-    if not text:
-        return 0
-    encoded = text.encode("utf-8", "replace")[:_LONGEST_NAME_BYTES]
-    return journal.find(text) or journal.write_text(text, encoded)
-
-
-def _data(journal: Journal, data: bytes) -> int:
-    return (journal.find(data) or journal.write_text(data, data)) if data else 0
-
-
-def _callsite(journal: Journal, code: CodeType, instruction: int) -> int:
-    # Hashing a code object walks all that it holds; its id does as well while it lives.
-    key = (id(code), instruction)
-    offset = journal.find(key)
-    if offset:
-        return offset
-    place = f"{code.co_filename}:{_line(code, instruction)}"
-    return journal.write_text(key, place.encode("utf-8", "replace"), keep=code)
-
-
-def _line(code: CodeType, instruction: int) -> int:
-    line = code.co_firstlineno
-    for start, starts_line in dis.findlinestarts(code):
-        if start > instruction:
-            break
-        line = starts_line or line
-    return line

@@ -26,9 +26,9 @@ def encode_signal(file: JournalFile, record: Record, dropped: int) -> orjson.Fra
     """
     own_id = signal_id((file.owner.nonce, record.number))
     signal: dict[str, Any] = {
-        "guardName": _decoded(file, record.guard),
+        "guardName": file.text(record.guard).decode("utf-8", "replace"),
         "result": bool(record.flags & OPEN),
-        "properties": _fragment(file, record.properties),
+        "properties": _document(file, record.properties),
         "timestampMs": record.timestamp_ms,
         "signalId": own_id,
         "executionId": _decoded(file, record.execution) or own_id,
@@ -43,7 +43,7 @@ def encode_signal(file: JournalFile, record: Record, dropped: int) -> orjson.Fra
     if record.readings:
         signal["measurement"] = _measurement(file, record)
     if record.limits:
-        signal["rateLimitDecisions"] = _fragment(file, record.limits)
+        signal["rateLimitDecisions"] = orjson.loads(file.text(record.limits))
     return orjson.Fragment(orjson.dumps(signal))
 
 
@@ -54,13 +54,13 @@ def _parent_id(file: JournalFile, record: Record) -> str:
 
 
 def _measurement(file: JournalFile, record: Record) -> dict[str, Any]:
-    readings = orjson.loads(file.text(record.readings))
+    readings = _document(file, record.readings)
     if not record.flags & EXECUTION:
         return {"guardCheck": readings}
     execution = {
         "durationNs": record.duration_ns,
         "completed": bool(record.flags & COMPLETED),
-        **{_AT_END[name]: value for name, value in readings.items()},
+        **{_AT_END.get(name, name): value for name, value in readings.items()},
     }
     if record.error:
         execution["errorClass"] = _decoded(file, record.error)
@@ -78,5 +78,9 @@ def _decoded(file: JournalFile, offset: int) -> str:
     return file.text(offset).decode("utf-8", "replace") if offset else ""
 
 
-def _fragment(file: JournalFile, offset: int) -> Any:
-    return orjson.Fragment(file.text(offset)) if offset else {}
+def _document(file: JournalFile, offset: int) -> dict[str, Any]:
+    # Read here, so that one damaged text does not spoil the batch it is sent in.
+    found = orjson.loads(file.text(offset)) if offset else {}
+    if type(found) is not dict:
+        raise ValueError("a text is damaged")
+    return found

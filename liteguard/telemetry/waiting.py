@@ -1,0 +1,65 @@
+"""Records on their way to a journal: kept while one is made, or a process revives."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Optional
+
+from liteguard.telemetry.execution import ExecutionState, SignalRef, current_execution
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from liteguard.telemetry.happening import Happening
+
+
+class Entry:
+    """A happening on its way into a journal, perhaps by another thread's hand."""
+
+    __slots__ = ("happening", "now", "reference", "state")
+
+    def __init__(
+        self, happening: Happening, now: float, state: Optional[ExecutionState]
+    ) -> None:
+        self.happening = happening
+        self.now = now
+        self.state = state
+        self.reference: Optional[SignalRef] = None
+
+
+class Standby:
+    """Takes what is recorded while this process has no recorder. Without a lock.
+
+    Outlives forks: each entry carries the pid of its maker, and in a child what the
+    parent had here is the parent's to write. Bounded: full means that the oldest goes.
+
+    Args:
+        capacity: Most entries kept.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        self._entries: deque[tuple[int, Entry]] = deque(maxlen=capacity)
+
+    def __len__(self) -> int:
+        """Return how many entries are here, those of a parent included."""
+        return len(self._entries)
+
+    def record(self, happening: Happening) -> None:
+        """Keep a record for the recorder to come. Never blocks."""
+        entry = Entry(happening, time.time(), current_execution.get())
+        self._entries.append((os.getpid(), entry))
+
+    def count(self, name: str, now: float) -> None:
+        """Leave out an observation: it is a statistic, unlike a record."""
+
+    def take(self) -> Iterator[Entry]:
+        """Take out what is here, and yield what this process has made."""
+        while self._entries:
+            try:
+                pid, entry = self._entries.popleft()
+            except IndexError:  # another thread was quicker
+                return
+            if pid == os.getpid():
+                yield entry
