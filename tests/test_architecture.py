@@ -52,6 +52,7 @@ LAYERS = [
     "liteguard.telemetry.journal_folder",
     "liteguard.telemetry.happening",
     "liteguard.telemetry.journal",
+    "liteguard.telemetry.texts",
     "liteguard.telemetry.recorder",
     "liteguard.telemetry.signals",
     "liteguard.telemetry.adoption",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import threading
 import time
 from typing import TYPE_CHECKING, Callable, Optional
@@ -87,7 +88,7 @@ class Flusher:
         if not self._turn.acquire(blocking=False):
             return _WAIT_FOR_TURN_SECONDS
         try:
-            self._send_everything(deadline=None)
+            self._send_everything(math.inf)
         except TransportError as error:
             return self._after_failure(error)
         finally:
@@ -119,7 +120,7 @@ class Flusher:
         if self._adopter is not None:
             self._adopter.release()
 
-    def _send_everything(self, deadline: Optional[float]) -> None:
+    def _send_everything(self, deadline: float) -> None:
         self._recorder.drain()
         for file in self._recorder.files():
             if not file.is_finished:
@@ -132,10 +133,10 @@ class Flusher:
         if self._adopter is not None:
             self._adopt(self._adopter, deadline)
         self._recorder.forget_delivered()
-        if not _is_over(deadline):
-            self._send_observations()
+        if time.monotonic() < deadline:
+            self._send_observations(deadline)
 
-    def _adopt(self, adopter: Adopter, deadline: Optional[float]) -> None:
+    def _adopt(self, adopter: Adopter, deadline: float) -> None:
         if self._is_leading():
             adopter.claim_all()
         for file in adopter.claimed():
@@ -144,19 +145,19 @@ class Flusher:
                 adopter.finish(file)
 
     def _deliver(
-        self, file: JournalFile, deadline: Optional[float], *, is_growing: bool = False
+        self, file: JournalFile, deadline: float, *, is_growing: bool = False
     ) -> None:
         has_more = True
-        while has_more and not _is_over(deadline):
+        while has_more and time.monotonic() < deadline:
             file.set_in_flight(is_in_flight=True)
             try:
                 # Sealed a moment ago: from now on it belongs to who claims it.
                 is_lost = is_growing and file.is_finished
-                has_more = not is_lost and self._deliver_batch(file)
+                has_more = not is_lost and self._deliver_batch(file, deadline)
             finally:
                 file.set_in_flight(is_in_flight=False)
 
-    def _deliver_batch(self, file: JournalFile) -> bool:
+    def _deliver_batch(self, file: JournalFile, deadline: float) -> bool:
         """Send one batch and return whether there may be more."""
         batch = self._read(file)
         if batch.last == file.acknowledged:
@@ -166,7 +167,7 @@ class Flusher:
         signals = self._encode(file, batch.records, dropped)
         damaged = len(batch.records) - len(signals)
         try:
-            still_dropped = self._send(signals, dropped)
+            still_dropped = self._send(signals, dropped, deadline)
         except TransportRejected as error:
             if error.status_code not in _UNACCEPTABLE:
                 raise
@@ -192,11 +193,13 @@ class Flusher:
             self._holes[nonce] = settled
         return batch
 
-    def _send(self, signals: list[orjson.Fragment], dropped: int) -> int:
+    def _send(
+        self, signals: list[orjson.Fragment], dropped: int, deadline: float
+    ) -> int:
         """Send signals, if there are any; return what is still to be reported."""
         if not signals:
             return dropped
-        self._transport.send_signals(signals)
+        self._transport.send_signals(signals, deadline=deadline)
         self.sent += len(signals)
         self.dropped += dropped
         return 0
@@ -215,12 +218,13 @@ class Flusher:
                 signals.append(encode_signal(file, record, 0 if signals else dropped))
         return signals
 
-    def _send_observations(self) -> None:
+    def _send_observations(self, deadline: float) -> None:
         seen = self._unadopted.take()
         if not seen:
             return
         try:
-            self._transport.send_observations(encode_observations(seen))
+            observations = encode_observations(seen)
+            self._transport.send_observations(observations, deadline=deadline)
         except TransportError as error:
             if getattr(error, "status_code", None) not in _UNACCEPTABLE:
                 self._unadopted.give_back(seen)
@@ -248,7 +252,3 @@ class Flusher:
         pause = wait(getattr(error, "retry_after_seconds", None))
         self._not_before = time.monotonic() + pause
         return pause
-
-
-def _is_over(deadline: Optional[float]) -> bool:
-    return deadline is not None and time.monotonic() >= deadline
