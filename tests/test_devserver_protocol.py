@@ -172,12 +172,24 @@ def test_each_call_takes_the_environment_from_the_header(
     assert response.status_code == 200
 
 
-def test_empty_environment_means_the_default_one(devserver: DevServer) -> None:
-    """A client that names no environment gets the one called default."""
-    client = WireClient(devserver)
+def test_no_environment_means_the_one_of_the_token(
+    backend: Backend, client: WireClient
+) -> None:
+    """A client that names no environment gets what its token is for."""
+    backend.create_guard("a.guard")
     named = client.fetch().json()
     client.environment = ""
     assert client.fetch().json() == named
+
+
+def test_no_environment_and_a_token_for_all_mean_the_default_one(
+    devserver: DevServer,
+) -> None:
+    """A client that names none and has a token for all gets the one called default."""
+    default = WireClient(devserver).fetch().json()
+    client = WireClient(devserver, devserver.create_token(None))
+    client.environment = ""
+    assert client.fetch().json() == default
 
 
 @pytest.mark.parametrize(("path", "content"), CALLS)

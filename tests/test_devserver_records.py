@@ -233,15 +233,16 @@ def test_observations_are_added_up_by_name(
             estimatedChecksPerMinute=7.5,
         )
     )
+    client.observe(observation("new.guard", firstSeenMs=30, lastSeenMs=40))
     stored = backend.observations()
     assert list(stored) == ["new.guard", "other.guard"]
     assert stored["new.guard"] == {
         "guardName": "new.guard",
         "firstSeenMs": 10,
         "lastSeenMs": 60,
-        "checkCount": 7,
-        "estimatedChecksPerMinute": 7.5,
-        "reports": 2,
+        "checkCount": 8,
+        "estimatedChecksPerMinute": 60.0,
+        "reports": 3,
     }
 
 

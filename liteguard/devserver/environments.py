@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import sqlite3
 
 DEFAULT_NAME = "default"
-"""What an empty environment name means."""
+"""The environment of clients that name none and whose token is for all."""
 
 DEFAULT_REFRESH_RATE_SECONDS = 60
 SLUG = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
