@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from types import ModuleType
+from typing import get_origin
 
 import pytest
 
@@ -82,7 +83,8 @@ def test_scope_has_the_promised_methods() -> None:
 def test_public_classes_are_described(name: str) -> None:
     """Each exported class has a docstring of its own."""
     exported = getattr(liteguard, name)
-    if inspect.isclass(exported):
+    # Up to Python 3.10 an alias such as Mapping[str, Any] passes for a class.
+    if inspect.isclass(exported) and get_origin(exported) is None:
         assert exported.__doc__ not in {None, exported.__mro__[1].__doc__}
 
 
