@@ -1,23 +1,43 @@
-"""Which process of the host leads: an advisory lock that the kernel frees on death."""
+"""Which process of the host leads: an advisory lock that the kernel frees on death.
+
+Two leaders are not freed so: one that was stopped or hangs, and one that died while a
+child, forked without hooks, keeps a copy of the lock. So the leader touches the file
+from time to time, and one that does not, or is dead, is replaced: another process puts
+a locked file of its own in the place. Whoever leads looks whether its file is in place.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import threading
-from typing import TYPE_CHECKING
+import time
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Callable
 
 import filelock
+import orjson
+
+from liteguard.host.descriptors import OwnDescriptor
+from liteguard.process.identity import ProcessIdentity
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from liteguard.process.identity import ProcessIdentity
+_STALE_AFTER_SECONDS = 30.0
+_BEATS_PER_STALE = 6.0
+# A leader signs the file a moment after it has locked it.
+_SIGNING_SECONDS = 1.0
+_LONGEST_SIGNATURE_BYTES = 4096
 
 if hasattr(filelock, "lock_descriptor"):
 
     def _try_lock(descriptor: int) -> bool:
         return filelock.lock_descriptor(descriptor, blocking=False)
+
+    def _unlock(descriptor: int) -> None:
+        filelock.unlock_descriptor(descriptor)
 
 else:  # filelock below 3.30, all that Python 3.9 can install
     with contextlib.suppress(ImportError):  # Windows: nothing there is shared
@@ -30,6 +50,9 @@ else:  # filelock below 3.30, all that Python 3.9 can install
             return False
         return True
 
+    def _unlock(descriptor: int) -> None:
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+
 
 class LeaderLock:
     """The right to ask the backend, held by at most one process of the host.
@@ -39,24 +62,44 @@ class LeaderLock:
     refresh thread, and by whoever forks or shuts down.
 
     Args:
-        path: The lock file. Never deleted: two processes would lead.
-        identity: Written into the file, so that a person can see who leads.
+        path: The lock file. Replaced, but never deleted: two processes would lead.
+        identity: Written into the file, so that others can see whether it lives.
+        stale_after_seconds: A leader that does not call `try_acquire` for so long may
+            be replaced; longer than any of its requests takes.
+        clock: Monotonic seconds.
     """
 
-    def __init__(self, path: Path, identity: ProcessIdentity) -> None:
+    def __init__(
+        self,
+        path: Path,
+        identity: ProcessIdentity,
+        *,
+        stale_after_seconds: float = _STALE_AFTER_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._path = path
         self._identity = identity
-        # At most one descriptor. Taken out by pop(), which only one thread can win.
-        self._held: list[int] = []
+        self._stale_after_seconds = stale_after_seconds
+        self._clock = clock
+        # At most one. Taken out by pop(), which only one thread can win.
+        self._held: list[OwnDescriptor] = []
+        self._beat_at = 0.0
+        # Which file another process holds, touched when, and how long it stays so.
+        self._watched = (0, 0)
+        self._watched_since = 0.0
         # Held while the lock is being taken, and for as long as the process is parked:
         # a descriptor opened while a fork is under way would stay locked in the child.
         self._gate = threading.Lock()
+        self._has_gate = False
         self._is_parked = False
 
     @property
     def is_held(self) -> bool:
-        """Whether this object holds the lock, as of the last try. Never blocks."""
-        return bool(self._held)
+        """Whether this process leads still, by a look at the file. Never waits."""
+        try:
+            return any(self._is_in_place(file) for file in list(self._held))
+        except OSError:
+            return False
 
     def try_acquire(self) -> bool:
         """Take or keep the lock if no other process has it. Never waits.
@@ -68,72 +111,123 @@ class LeaderLock:
         Raises:
             OSError: The lock file cannot be opened or the file system has no locks.
         """
-        if not self._gate.acquire(blocking=False):
+        is_ours = self._identity.pid == os.getpid()
+        if not is_ours or not self._gate.acquire(blocking=False):
             return False
         try:
-            return self._keep() or self._take()
+            is_leading = self._keep() or self._take()
         finally:
             self._gate.release()
+        if self._is_parked:
+            # The taking took longer than parking could wait for it.
+            self.release()
+        return is_leading and not self._is_parked
 
     def release(self) -> None:
         """Give leadership up, if it is held. Never blocks."""
         with contextlib.suppress(IndexError):
-            os.close(self._held.pop())
+            file = self._held.pop()
+            if file.is_ours and self._identity.pid == os.getpid():
+                # Closing is not enough: a child may keep a copy that it never uses.
+                _unlock(file.number)
+            file.close()
 
     def park(self, timeout_seconds: float) -> None:
         """Give leadership up and refuse it until `unpark`."""
-        if not self._is_parked:
-            self._is_parked = self._gate.acquire(timeout=timeout_seconds)
+        self._is_parked = True
+        if not self._has_gate:
+            self._has_gate = self._gate.acquire(timeout=timeout_seconds)
         self.release()
 
     def unpark(self) -> None:
         """Let `try_acquire` succeed again."""
-        if self._is_parked:
-            self._is_parked = False
+        self._is_parked = False
+        if self._has_gate:
+            self._has_gate = False
             self._gate.release()
 
     def abandon(self) -> None:
-        """Let go of a lock inherited over a fork: the parent keeps holding it.
-
-        The same call as `release`, under the name of its other meaning: closing
-        one of two copies of a descriptor does not unlock the file.
-        """
-        self.release()
+        """Let go of a lock inherited over a fork: the parent keeps holding it."""
+        with contextlib.suppress(IndexError):
+            self._held.pop().close()
 
     def _keep(self) -> bool:
-        for descriptor in list(self._held):
-            if self._is_file_in_place(descriptor):
+        for file in list(self._held):
+            if self._is_in_place(file):
+                self._beat(file)
                 return True
             self.release()
         return False
 
     def _take(self) -> bool:
-        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        descriptor = os.open(self._path, flags, 0o600)
-        if not self._lock(descriptor):
+        file = OwnDescriptor(self._path, os.O_RDWR | os.O_CREAT)
+        try:
+            is_taken = self._lock(file)
+            is_free = not is_taken and self._is_leader_gone(file)
+        finally:
+            if file not in self._held:
+                file.close()
+        return is_taken or (is_free and self._take_over())
+
+    def _lock(self, file: OwnDescriptor) -> bool:
+        if not _try_lock(file.number) or not self._is_in_place(file):
             return False
-        self._held.append(descriptor)
+        self._sign(file)
+        self._held.append(file)
         return True
 
-    def _lock(self, descriptor: int) -> bool:
-        is_locked = False
+    def _is_leader_gone(self, file: OwnDescriptor) -> bool:
+        seen = (file.status.st_ino, file.status.st_mtime_ns)
+        now = self._clock()
+        if seen != self._watched:
+            self._watched, self._watched_since = seen, now
+        idle_seconds = now - self._watched_since
+        if idle_seconds >= self._stale_after_seconds:
+            return True
+        return idle_seconds >= _SIGNING_SECONDS and not _is_signer_alive(file)
+
+    def _take_over(self) -> bool:
+        """Put a locked file of our own in the place of one that nobody cares for."""
+        temporary = self._path.with_name(f".{secrets.token_hex(6)}.lock.tmp")
+        file = OwnDescriptor(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL)
         try:
-            is_locked = _try_lock(descriptor) and self._is_file_in_place(descriptor)
-            if is_locked:
-                self._sign(descriptor)
+            if _try_lock(file.number):
+                self._sign(file)
+                temporary.replace(self._path)
+                self._held.append(file)
         finally:
-            if not is_locked:
-                os.close(descriptor)
-        return is_locked
+            if file not in self._held:
+                temporary.unlink(missing_ok=True)
+                file.close()
+        # Of two that did so at once, the later one leads.
+        return self._keep()
 
-    def _sign(self, descriptor: int) -> None:
-        text = f"pid {self._identity.pid} started {self._identity.start_ticks}\n"
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, text.encode("ascii"), 0)
+    def _sign(self, file: OwnDescriptor) -> None:
+        # On a full disk nobody can tell who leads, and it leads all the same.
+        with contextlib.suppress(OSError):
+            os.ftruncate(file.number, 0)
+            os.pwrite(file.number, orjson.dumps(asdict(self._identity)), 0)
+        self._beat_at = 0.0
+        self._beat(file)
 
-    def _is_file_in_place(self, descriptor: int) -> bool:
+    def _beat(self, file: OwnDescriptor) -> None:
+        if self._clock() >= self._beat_at:
+            self._beat_at = self._clock() + self._stale_after_seconds / _BEATS_PER_STALE
+            with contextlib.suppress(OSError):
+                os.utime(file.number)
+
+    def _is_in_place(self, file: OwnDescriptor) -> bool:
         try:
             at_path = self._path.lstat()
         except FileNotFoundError:
             return False
-        return os.path.samestat(os.fstat(descriptor), at_path)
+        return file.is_ours and os.path.samestat(file.status, at_path)
+
+
+def _is_signer_alive(file: OwnDescriptor) -> bool:
+    """Whether whoever signed the file lives; an unreadable signature tells nothing."""
+    try:
+        text = os.pread(file.number, _LONGEST_SIGNATURE_BYTES, 0)
+        return ProcessIdentity(**orjson.loads(text)).is_alive()
+    except (OSError, ValueError, TypeError):
+        return True
