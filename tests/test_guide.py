@@ -134,14 +134,14 @@ def test_the_guide_s_checks_do_what_it_says(
     devserver.create_guard(
         "payments.checkout",
         environment="guide",
-        rules=[
+        rules=(
             {
                 "propertyName": "plan",
                 "operator": "EQUALS",
                 "values": ["pro"],
                 "result": True,
-            }
-        ],
+            },
+        ),
     )
     first, _, plain, with_properties, scope, context, *_ = blocks_of("python")
     observe = textwrap.dedent(

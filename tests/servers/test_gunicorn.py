@@ -1,0 +1,127 @@
+"""gunicorn with its workers, through everything that happens to them."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
+
+from serving import GUARD, PROGRAMS, Server, is_alive, threads_of
+from waiting import until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from backends import Backend
+
+WORKERS = 4
+KINDS = {
+    "sync": ["-k", "sync", "application:app"],
+    "gthread": ["-k", "gthread", "--threads", "2", "application:app"],
+    "gevent": ["-k", "gevent", "application:app"],
+    "uvicorn": ["-k", "uvicorn_worker.UvicornWorker", "application:asgi"],
+}
+
+
+def gunicorn(
+    backend: Backend,
+    folder: Path,
+    *arguments: str,
+    kind: str = "sync",
+    **variables: str,
+) -> Server:
+    """Return a gunicorn that is not started yet, with a guard at its backend."""
+    backend.create_guard(GUARD)
+    program = str(PROGRAMS / "gunicorn")
+    command = [program, "--bind", "127.0.0.1:{port}", "--workers", str(WORKERS)]
+    command += ["--log-level", "error", "--graceful-timeout", "10"]
+    return Server([*command, *arguments, *KINDS[kind]], backend, folder, variables)
+
+
+@pytest.fixture(params=["preload", "no preload"])
+def loading(request: pytest.FixtureRequest) -> tuple[str, ...]:
+    """Return the arguments for importing in the master, or in each worker."""
+    return ("--preload",) if request.param == "preload" else ()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_worker_follows_one_poller(
+    kind: str, loading: tuple[str, ...], backend: Backend, tmp_path: Path
+) -> None:
+    """A change reaches all workers through one poller, and each check arrives once."""
+    with gunicorn(backend, tmp_path, *loading, kind=kind) as server:
+        server.workers(WORKERS)
+        backend.update_guard(GUARD, defaultValue=True)
+        server.wait_for(
+            lambda answers: (
+                len(answers) >= WORKERS
+                and all(told["open"] for told in answers.values())
+            )
+        )
+        answers = server.workers(WORKERS)
+        roles = sorted(told["role"] for told in answers.values())
+        assert roles == ["follower"] * (WORKERS - 1) + ["leader"]
+        assert len({told["generation"] for told in answers.values()}) == 1
+        # The process that imported first asked once; from then on the leader alone did.
+        assert len(backend.poll_summary()["byPid"]) <= 2
+        assert server.stop() == 0
+        server.assert_every_check_was_delivered()
+    assert "liteguard: " not in server.log()
+
+
+def test_master_has_no_thread_and_no_lock(backend: Backend, tmp_path: Path) -> None:
+    """After its forks the preloading master has one thread and does not lead."""
+    with gunicorn(backend, tmp_path, "--preload", "--no-control-socket") as server:
+        server.workers(WORKERS)
+        assert threads_of(server.pid) == 1
+        assert server.leader() != server.pid
+
+
+def test_killed_leader_is_replaced(
+    loading: tuple[str, ...], backend: Backend, tmp_path: Path
+) -> None:
+    """A worker takes over from a killed leader, and nothing it recorded is lost."""
+    with gunicorn(backend, tmp_path, *loading) as server:
+        server.workers(WORKERS)
+        first = server.leader()
+        os.kill(first, signal.SIGKILL)
+        until(lambda: not is_alive(first))
+        assert server.leader() != first
+        server.workers(WORKERS)
+        assert server.stop() == 0
+        server.assert_every_check_was_delivered()
+
+
+@pytest.fixture
+def preloaded(backend: Backend, tmp_path: Path) -> Iterator[Server]:
+    """Run gunicorn with ``--preload`` until its workers answer."""
+    with gunicorn(backend, tmp_path, "--preload") as server:
+        server.workers(WORKERS)
+        yield server
+
+
+def test_hup_replaces_workers_and_loses_nothing(preloaded: Server) -> None:
+    """The workers after a HUP answer as those before it, and all checks arrive."""
+    before = set(preloaded.workers(WORKERS))
+    preloaded.send(signal.SIGHUP)
+    until(lambda: not any(is_alive(pid) for pid in before))
+    preloaded.backend.update_guard(GUARD, defaultValue=True)
+    preloaded.wait_for(lambda told: told and all(t["open"] for t in told.values()))
+    assert preloaded.stop() == 0
+    preloaded.assert_every_check_was_delivered()
+    preloaded.assert_log_is_clean()
+
+
+def test_ttin_and_ttou_change_the_number(preloaded: Server) -> None:
+    """A worker that is added follows, and one that is taken away loses nothing."""
+    preloaded.send(signal.SIGTTIN)
+    preloaded.workers(WORKERS + 1)
+    preloaded.send(signal.SIGTTOU)
+    preloaded.wait_for(lambda answers: len(answers) == WORKERS)
+    preloaded.send(signal.SIGTTOU)
+    preloaded.wait_for(lambda answers: len(answers) == WORKERS - 1)
+    assert preloaded.stop() == 0
+    preloaded.assert_every_check_was_delivered()
