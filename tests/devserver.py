@@ -143,3 +143,20 @@ def read_announcement(process: subprocess.Popen[str]) -> Optional[dict[str, Any]
         return None
     announcement: dict[str, Any] = json.loads(line)
     return announcement
+
+
+def complaint(folder: Path, *arguments: str) -> str:
+    """Run a command line that cannot start and return its only line of complaint.
+
+    Raises:
+        AssertionError: It did start, or it complained in another form.
+    """
+    process = start_program(folder, *arguments)
+    try:
+        printed, _ = process.communicate(timeout=START_SECONDS)
+    finally:
+        process.kill()
+        process.wait()
+    assert (process.returncode, printed) == (2, "")
+    (line,) = (folder / "stderr").read_text().splitlines()
+    return line

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import signal as signals
 import socket
 import subprocess
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import pytest
 import requests
 
-from devserver import DevServer, read_announcement, start_program
+from devserver import DevServer, complaint, read_announcement, start_program
 from liteguard.devserver.serving import listen
 from wireclient import WireClient, signal
 
@@ -27,38 +26,6 @@ Content-Length: 9\r
 Expect: 100-continue\r
 \r
 """
-SEED = {
-    "environments": [
-        {
-            "name": "default",
-            "refreshRateSeconds": 5,
-            "guards": [{"name": "a.guard", "adopted": True}],
-        },
-        {"name": "staging", "guards": [{"name": "b.guard"}], "tokens": ["pct-staging"]},
-    ],
-    "tokens": ["pct-everywhere"],
-}
-
-
-def write_seed(folder: Path, seed: Any) -> Path:
-    """Write a seed file and return its path."""
-    path = folder / "seed.json"
-    path.write_text(seed if isinstance(seed, str) else json.dumps(seed))
-    return path
-
-
-def failure(folder: Path, *arguments: str) -> str:
-    """Run a command line that cannot start and return its only line of complaint."""
-    process = start_program(folder, *arguments)
-    try:
-        printed, _ = process.communicate(timeout=EXIT_SECONDS)
-    finally:
-        process.kill()
-        process.wait()
-    assert process.returncode == 2
-    assert printed == ""
-    (line,) = (folder / "stderr").read_text().splitlines()
-    return line
 
 
 def test_announcement_is_one_line_of_json(tmp_path: Path) -> None:
@@ -197,73 +164,11 @@ def test_database_is_for_its_owner_alone(tmp_path: Path) -> None:
     assert modes == {0}
 
 
-def test_seed_brings_environments_guards_and_tokens(tmp_path: Path) -> None:
-    """Everything in the file is there once the server accepts requests."""
-    path = write_seed(tmp_path, SEED)
-    process = start_program(tmp_path, "--port", "0", "--seed", str(path))
-    announcement = read_announcement(process)
-    assert announcement is not None
-    process.terminate()
-    process.communicate(timeout=EXIT_SECONDS)
-    with DevServer(tmp_path, refresh_rate_seconds=5) as server:
-        served = WireClient(server, "pct-everywhere").fetch().json()
-        assert served["refreshRateSeconds"] == 5
-        assert [guard["name"] for guard in served["guards"]] == ["a.guard"]
-        staging = WireClient(server, "pct-staging")
-        assert staging.fetch().status_code == 403
-        staging.environment = "staging"
-        assert [g["name"] for g in staging.fetch().json()["guards"]] == ["b.guard"]
-
-
-def test_seed_overwrites_nothing(tmp_path: Path) -> None:
-    """At the next start only what is missing is added."""
-    path = write_seed(tmp_path, SEED)
-    with DevServer(tmp_path, arguments=("--seed", str(path))) as server:
-        server.update_guard("a.guard", defaultValue=True)
-        server.delete_guard("b.guard", environment="staging")
-        server.set_refresh_rate(17)
-        server.restart()
-        assert [g["defaultValue"] for g in server.guards()] == [True]
-        assert [g["name"] for g in server.guards(environment="staging")] == ["b.guard"]
-        rate = server.manage("GET", "environments/default")["refreshRateSeconds"]
-        assert rate == 17
-
-
 def test_port_in_use_is_told_in_one_line(tmp_path: Path, devserver: DevServer) -> None:
     """No traceback, and the exit status says that nothing runs."""
     port = urlsplit(devserver.url).port
-    line = failure(tmp_path, "--port", str(port))
+    line = complaint(tmp_path, "--port", str(port))
     assert f"cannot listen on 127.0.0.1 port {port}" in line
-
-
-@pytest.mark.parametrize(
-    ("seed", "told"),
-    [
-        ("{", "Invalid JSON"),
-        ("[]", "should be an object"),
-        ({"environment": []}, "environment"),
-        ({"environments": [{"name": "a b"}]}, "environments.0.name"),
-        (
-            {"environments": [{"name": "a", "guards": [{"name": ""}]}]},
-            "environments.0.guards.0.name",
-        ),
-        ({"tokens": ["with space"]}, "tokens.0"),
-    ],
-)
-def test_malformed_seed_is_told_in_one_line(
-    tmp_path: Path, seed: Any, told: str
-) -> None:
-    """The line names the file and the field."""
-    path = write_seed(tmp_path, seed)
-    line = failure(tmp_path, "--port", "0", "--seed", str(path))
-    assert str(path) in line
-    assert told in line
-
-
-def test_missing_seed_is_told_in_one_line(tmp_path: Path) -> None:
-    """The line names the file."""
-    line = failure(tmp_path, "--port", "0", "--seed", str(tmp_path / "none.json"))
-    assert "none.json: No such file" in line
 
 
 @pytest.mark.parametrize(
@@ -291,7 +196,7 @@ def test_unusable_option_is_told(
 def test_file_that_is_no_database_is_told_in_one_line(tmp_path: Path) -> None:
     """It is left as it is."""
     (tmp_path / "dev.db").write_text("notes\n" * 1000)
-    assert "dev.db: file is not a database" in failure(tmp_path, "--port", "0")
+    assert "dev.db: file is not a database" in complaint(tmp_path, "--port", "0")
     assert (tmp_path / "dev.db").read_text() == "notes\n" * 1000
 
 
@@ -300,7 +205,7 @@ def test_token_of_another_environment_is_told_in_one_line(tmp_path: Path) -> Non
     with DevServer(tmp_path) as server:
         server.stop()
         options = ("--environment", "staging", "--token", server.token)
-        line = failure(tmp_path, "--port", "0", *options)
+        line = complaint(tmp_path, "--port", "0", *options)
     assert "the token is not for this environment" in line
     assert server.token not in line
 

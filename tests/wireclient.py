@@ -12,6 +12,13 @@ if TYPE_CHECKING:
     from backends import Backend
     from devserver import DevServer
 
+CALLS: list[tuple[str, dict[str, Any]]] = [
+    ("guards", {}),
+    ("signals", {"signals": []}),
+    ("unadopted-guards", {"observations": []}),
+]
+"""Path and smallest content of each call."""
+
 
 def signal(signal_id: str, guard_name: str = "a.guard", **more: Any) -> dict[str, Any]:
     """Return a signal with every required field; *more* replaces or adds fields."""
