@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Callable, Optional
 
 import orjson
 
+from liteguard.process import identity
 from liteguard.process.identity import ProcessIdentity, current_identity
 from liteguard.telemetry.execution import new_id
 from liteguard.telemetry.happening import OPEN, Happening
@@ -19,6 +20,7 @@ from liteguard.telemetry.journal_file import JournalFile, Owner
 from liteguard.telemetry.journal_folder import create_journal_file
 from liteguard.telemetry.recorder import Recorder
 from liteguard.telemetry.signals import encode_signal
+from liteguard.telemetry.waiting import Standby
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,16 +40,24 @@ def ended_process() -> ProcessIdentity:
     return replace(current_identity(), pid=ended.pid, start_ticks=1)
 
 
+def other_process() -> ProcessIdentity:
+    """Return the identity of another process that is alive: the one that runs us."""
+    parent = os.getppid()
+    return replace(
+        current_identity(), pid=parent, start_ticks=identity._start_ticks(parent) or 0
+    )
+
+
 def new_file(
     folder: Optional[Path],
     *,
-    identity: Optional[ProcessIdentity] = None,
+    owner: Optional[ProcessIdentity] = None,
     capacity: int = CAPACITY,
     text_bytes: int = TEXT_BYTES,
 ) -> JournalFile:
     """Make an empty journal, by default of this process."""
-    owner = Owner(new_id(), identity or current_identity())
-    return create_journal_file(folder, owner, capacity=capacity, text_bytes=text_bytes)
+    whose = Owner(new_id(), owner or current_identity())
+    return create_journal_file(folder, whose, capacity=capacity, text_bytes=text_bytes)
 
 
 def store(file: JournalFile, number: int, **fields: int) -> None:
@@ -81,7 +91,7 @@ def fill(journal: Journal, count: int) -> None:
 
 def left_behind(folder: Path, count: int, **more: Any) -> JournalFile:
     """Leave a journal with *count* records of a process that has ended."""
-    file = new_file(folder, identity=ended_process(), **more)
+    file = new_file(folder, owner=ended_process(), **more)
     fill(Journal(file), count)
     return file
 
@@ -101,15 +111,16 @@ def happening(guard: str = "a.guard", **fields: Any) -> Happening:
 def new_recorder(
     folder: Optional[Path],
     *,
-    identity: Optional[ProcessIdentity] = None,
+    owner: Optional[ProcessIdentity] = None,
     capacity: int = CAPACITY,
     flush_size: int = 500,
     on_many: Callable[[], None] = lambda: None,
 ) -> Recorder:
     """Make a recorder, by default of this process."""
     return Recorder(
+        standby=Standby(capacity),
         folder=folder,
-        identity=identity or current_identity(),
+        identity=owner or current_identity(),
         capacity=capacity,
         flush_size=flush_size,
         on_many=on_many,

@@ -7,6 +7,7 @@ claimed it, so that the journals of a claimer that died can be claimed again.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import re
 from typing import TYPE_CHECKING, Optional
 
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 
 _JOURNAL = ".journal"
 _CLAIM = ".claim"
-_MARKS = re.compile(r"-(\d+)-(\d+)-(\d+)", re.ASCII)
+_MARKS = re.compile(r"-(\d+)-(\d+)-(\d+)-(\d+)", re.ASCII)
+_numbers = itertools.count(1)
 
 
 class Adopter:
@@ -39,6 +41,10 @@ class Adopter:
     def __init__(self, folder: Path, identity: ProcessIdentity) -> None:
         self._folder = folder
         self._identity = identity
+        # Clients of one process may share a folder: what one has claimed is its own.
+        namespace = _namespace_number(identity)
+        claimer = f"-{identity.pid}-{identity.start_ticks}-{namespace}"
+        self._marks = f"{claimer}-{next(_numbers)}"
         self._claimed: list[Path] = []
         self._in_use: Optional[Path] = None
 
@@ -55,7 +61,7 @@ class Adopter:
     def claim(self, path: Path) -> None:
         """Make the journal at *path* this process's to deliver, if it is there."""
         stem = path.name.split(".")[0]
-        target = path.with_name(f"{stem}{_CLAIM}{_marks(self._identity)}")
+        target = path.with_name(f"{stem}{_CLAIM}{self._marks}")
         # Gone if another process was quicker.
         with contextlib.suppress(OSError):
             path.rename(target)
@@ -141,7 +147,7 @@ class Adopter:
     def _is_claimer_dead(self, path: Path) -> bool:
         me = self._identity
         marks = path.suffix[len(_CLAIM) :]
-        if marks == _marks(me):
+        if marks == self._marks:
             return path not in self._claimed and path != self._in_use
         found = _MARKS.fullmatch(marks)
         if found is None or int(found[3]) != _namespace_number(me):
@@ -150,11 +156,6 @@ class Adopter:
             int(found[1]), int(found[2]), me.pid_namespace, me.boot_id
         )
         return not claimer.is_alive()
-
-
-def _marks(identity: ProcessIdentity) -> str:
-    """Return what a claim's name says of its claimer."""
-    return f"-{identity.pid}-{identity.start_ticks}-{_namespace_number(identity)}"
 
 
 def _namespace_number(identity: ProcessIdentity) -> int:
