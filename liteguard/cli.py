@@ -16,6 +16,7 @@ COMMANDS = (
     # One line for each command: module and name. The module is imported for every
     # call of the command line, so it imports what is heavy when it runs.
     ("liteguard.devserver.command", "dev"),
+    ("liteguard.demo.command", "demo"),
 )
 MISSING = """\
 The command line needs packages that are not installed. Install one of:
