@@ -209,7 +209,7 @@ class Runtime:
     def close(self, deadline: float) -> None:
         """Deliver what there is before *deadline*, and give everything up."""
         workers = self._tell_threads_to_end()
-        self.recorder.seal()
+        self.recorder.close(deadline)
         # A parked process does not lead; at its end it may be the only one left.
         self.refresher.unpark()
         self.refresher.try_to_lead()

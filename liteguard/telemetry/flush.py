@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Callable, Optional
 from liteguard.backoff import Backoff
 from liteguard.errors import TransportError, TransportRejected
 from liteguard.process.logs import Trouble
+from liteguard.telemetry.adoption import show_life
 from liteguard.telemetry.signals import encode_signal
 from liteguard.telemetry.unadopted import UnadoptedCounts, encode_observations
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 _MAX_BATCH = 500
 _WAIT_FOR_TURN_SECONDS = 0.5
+# A thread between two instructions waits for the interpreter this long, at the worst.
+_RECORD_SECONDS = 0.05
 _REFUSED = (401, 403)
 # What a backend says of a body that it will not take however often it is sent.
 _UNACCEPTABLE = (400, 413, 422)
@@ -80,17 +83,19 @@ class Flusher:
     def flush_once(self) -> float:
         """Send what there is; return the seconds until the next flush.
 
-        After a failure it waits as long as it said, however often it is woken.
+        After a failure it waits as long as was asked, however often it is woken.
         """
+        for file in self._recorder.files():
+            show_life(file)
         pause = self._not_before - time.monotonic()
         if pause > 0.0:
-            return pause
+            return min(pause, self._flush_rate_seconds)
         if not self._turn.acquire(blocking=False):
             return _WAIT_FOR_TURN_SECONDS
         try:
             self._send_everything(math.inf)
         except TransportError as error:
-            return self._after_failure(error)
+            return min(self._after_failure(error), self._flush_rate_seconds)
         finally:
             self._turn.release()
         self._after_success()
@@ -107,6 +112,10 @@ class Flusher:
             return False
         try:
             self._send_everything(deadline)
+            if self._holes and time.monotonic() + _RECORD_SECONDS < deadline:
+                # A thread was in the middle of a record: let it end, then go on.
+                time.sleep(_RECORD_SECONDS)
+                self._send_everything(deadline)
         except TransportError as error:
             self._after_failure(error)
             return False
@@ -138,7 +147,8 @@ class Flusher:
 
     def _adopt(self, adopter: Adopter, deadline: float) -> None:
         if self._is_leading():
-            adopter.claim_all()
+            adopter.claim_all(life_sign_seconds=self._flush_rate_seconds)
+            self._undelivered += adopter.drop_excess()
         for file in adopter.claimed():
             self._deliver(file, deadline)
             if file.unsettled() == 0:

@@ -87,6 +87,7 @@ class Recorder:
         self._sealed: list[JournalFile] = []
         self._recorded_before = 0
         self._overflowed = 0
+        self._is_closed = False
         self._waiting: deque[Entry] = deque()
         self._trouble = Trouble("liteguard: signals are journalled on disk again")
 
@@ -115,6 +116,20 @@ class Recorder:
             if journal is not None and journal.seal():
                 self._recorded_before += journal.count
                 self._sealed.append(journal.file)
+
+    def close(self, deadline: float) -> None:
+        """Write what is queued, and seal for good: what comes later is not recorded.
+
+        Blocks while another thread makes a journal, until *deadline* (monotonic
+        seconds) at most.
+        """
+        is_mine = self._making.acquire(timeout=max(0.0, deadline - time.monotonic()))
+        with self._lock:
+            self._is_closed = True
+        if is_mine:
+            self._write_waiting()
+            self._making.release()
+        self.seal()
 
     def files(self) -> list[JournalFile]:
         """Return this process's journals, the oldest first."""
@@ -156,14 +171,17 @@ class Recorder:
         return len(self._waiting) + sum(file.unsettled() for file in self.files())
 
     def _queue(self, entry: Entry) -> None:
-        if len(self._waiting) < self._capacity:
-            self._waiting.append(entry)
-        else:
+        with self._lock:
+            has_room = len(self._waiting) < self._capacity
+            if has_room and not self._is_closed:
+                self._waiting.append(entry)
+        if not has_room:
             self._count_overflow()
 
     def _count_overflow(self) -> None:
         with self._lock:
             self._overflowed += 1
+            self._recorded_before += 1
 
     def _write_waiting(self) -> None:
         while self._waiting:
