@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import subprocess
@@ -37,7 +38,8 @@ def child_processes() -> set[int]:
     """Return the pids of this process's living children, where the kernel tells."""
     children: set[int] = set()
     for listing in Path("/proc/self/task").glob("*/children"):
-        children.update(int(pid) for pid in listing.read_text().split())
+        with contextlib.suppress(OSError):  # a thread that has just ended
+            children.update(int(pid) for pid in listing.read_text().split())
     return {pid for pid in children if _is_worth_naming(pid)}
 
 
