@@ -64,6 +64,7 @@ LAYERS = [
     "liteguard.host.snapshots",
     "liteguard.host.leadership",
     "liteguard.host.polls",
+    "liteguard.host.in_force",
     "liteguard.host.rate_limits",
     "liteguard.host.refresh",
     "liteguard.telemetry.flush",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING, Callable, Optional
 
 import orjson
 
@@ -40,35 +42,47 @@ class PollLog:
     Args:
         path: The file; ``None`` keeps the record in this process.
         boot_id: This boot; records of another are ignored.
+        clock: Monotonic seconds; records of the future are ignored.
     """
 
-    def __init__(self, path: Optional[Path], boot_id: str) -> None:
+    def __init__(
+        self,
+        path: Optional[Path],
+        boot_id: str,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._path = path
         self._boot_id = boot_id
-        self._record: Optional[PollRecord] = None
+        self._clock = clock
+        self._written: Optional[PollRecord] = None
 
     def write(self, record: PollRecord) -> None:
         """Keep *record*; if it cannot be written, others lose the rhythm only."""
-        self._record = record
+        self._written = record
         if self._path is None:
             return
-        try:
+        # The snapshot goes to the same folder and reports the same trouble.
+        with contextlib.suppress(OSError):
             write_atomically(self._path, orjson.dumps(asdict(record)))
-        except OSError:
-            # The snapshot goes to the same folder and reports the same trouble.
-            return
 
     def read(self) -> Optional[PollRecord]:
         """Return the host's last record, or ``None``. Blocks for one small file."""
+        # What could not be written is still later than what lies there.
+        both = (self._written, self._read_file())
+        now = self._clock()
+        known = [record for record in both if record and record.asked_at <= now]
+        return max(known, key=lambda record: record.asked_at, default=None)
+
+    def _read_file(self) -> Optional[PollRecord]:
         if self._path is None:
-            return self._record
+            return None
         try:
-            fields = orjson.loads(self._path.read_bytes())
-            record = PollRecord(**fields)
+            record = PollRecord(**orjson.loads(self._path.read_bytes()))
             _check(record)
         except (OSError, ValueError, TypeError):
-            return self._record
-        return record if record.boot_id == self._boot_id else self._record
+            return None
+        return record if record.boot_id == self._boot_id else None
 
 
 def _check(record: PollRecord) -> None:

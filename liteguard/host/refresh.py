@@ -10,17 +10,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Callable, Optional
 
 from liteguard.backoff import Backoff
-from liteguard.errors import (
-    LiteguardError,
-    SnapshotError,
-)
-from liteguard.evaluation.bundle import Bundle, decode_bundle
+from liteguard.errors import BundleError, LiteguardError
+from liteguard.evaluation.bundle import decode_bundle
+from liteguard.host.in_force import BundleInForce
 from liteguard.host.polls import PollLog, PollRecord
-from liteguard.host.snapshots import Snapshot, SnapshotStore
 from liteguard.process.logs import Trouble, logger
 
 if TYPE_CHECKING:
     from liteguard.host.leadership import LeaderLock
+    from liteguard.host.snapshots import Snapshot, SnapshotStore
     from liteguard.transport import BundleAnswer
 
 _REFUSED = (401, 403)
@@ -28,6 +26,7 @@ _JITTER = 0.1
 _LONGEST_INTERVAL_SECONDS = 24 * 3600.0
 # While a host starts, followers look for the leader's first snapshot more often.
 _START_HURRY = 0.05
+_FOLDER_GONE = (FileNotFoundError, NotADirectoryError, PermissionError)
 
 
 @dataclass(frozen=True)
@@ -76,7 +75,6 @@ class Refresher:
         uniform: Callable[[float, float], float] = random.uniform,
     ) -> None:
         self._fetch = fetch
-        self._publish = publish
         self._polls = polls
         self._shared = shared
         self._boot_id = boot_id
@@ -88,24 +86,34 @@ class Refresher:
             min(1.0, refresh_rate_seconds), 2.0 * refresh_rate_seconds, uniform=uniform
         )
         self._backend = Trouble("liteguard: the backend answers again", quiet=quiet)
-        self._disk = Trouble("liteguard: the state folder works again")
-        self._in_force: Optional[Snapshot] = None
-        self._is_outdated = False
+        self._locking = Trouble("liteguard: the state folder can be locked again")
+        self._bundle = BundleInForce(shared.store if shared else None, publish, clock)
         self._turn = threading.Lock()
+        self._has_failed = False
         self.is_leading = False
+        self.has_lost_folder = False
+        """Whether the state folder is gone, or another's, so that nobody can lead."""
         self.refreshes = 0
         self.last_error: Optional[str] = None
 
     @property
     def snapshot(self) -> Optional[Snapshot]:
         """The bundle in force, or ``None``."""
-        return self._in_force
+        return self._bundle.snapshot
 
     @property
     def is_settled(self) -> bool:
-        """Whether there is nothing to wait for: a bundle, or a failure to get one."""
+        """Whether there is nothing to wait for: a fresh bundle, or no hope of one.
+
+        What is older than an interval is in force meanwhile, and about to be replaced.
+        """
         record = self._polls.read()
-        return self._in_force is not None or bool(record and record.failures)
+        if self._has_failed or record is None:
+            return self._has_failed
+        now = self._clock()
+        if record.failures:
+            return now < record.due_at
+        return self._bundle.is_whole and now < record.asked_at + self._interval()
 
     def refresh_once(self) -> float:
         """Do one round; return the seconds until the next. Blocks for one fetch."""
@@ -120,36 +128,26 @@ class Refresher:
         """Put the snapshot into force if it changed. Blocks for a look at the file."""
         if self._turn.acquire(blocking=False):
             try:
-                self._reload()
+                self._bundle.reload()
             finally:
                 self._turn.release()
 
     def _round(self) -> float:
         self.try_to_lead()
-        self._reload()
+        self._bundle.reload()
+        if self.is_leading or self._bundle.is_ahead:
+            self._bundle.restore()
         if not self.is_leading:
-            hurry = 1.0 if self.is_settled else _START_HURRY
-            return self._reload_rate_seconds * hurry
-        self._restore()
+            return self._follow()
         if self._due_in() <= 0.0:
             self._ask()
         return min(self._reload_rate_seconds, max(0.0, self._due_in()))
 
-    def _reload(self) -> None:
-        if self._shared is None:
-            return
-        try:
-            snapshot = self._shared.store.read_if_changed()
-        except SnapshotError as error:
-            self._disk.begin("snapshot", "liteguard: %s; keeping the last one", error)
-            return
-        if snapshot is None:
-            return
-        self._disk.end()
-        last = self._in_force.generation if self._in_force else 0
-        self._is_outdated = snapshot.generation < last
-        if snapshot.generation > last:
-            self._put_into_force(snapshot)
+    def _follow(self) -> float:
+        record = self._polls.read()
+        self.last_error = record.error if record else None
+        is_starting = self.snapshot is None and not self.is_settled
+        return self._reload_rate_seconds * (_START_HURRY if is_starting else 1.0)
 
     def bundle_age_seconds(self) -> Optional[float]:
         """Return the seconds since the backend last confirmed the bundle, if it did."""
@@ -169,13 +167,6 @@ class Refresher:
         if self._shared is not None:
             self._shared.lock.unpark()
 
-    def _restore(self) -> None:
-        """Write the snapshot again if it was deleted or replaced by an older one."""
-        if self._shared is None or self._in_force is None:
-            return
-        if self._shared.store.is_missing or self._is_outdated:
-            self._is_outdated = not self._write(self._in_force)
-
     def try_to_lead(self) -> None:
         """Lead from now on, if no other process does. Never waits."""
         if self._shared is None:
@@ -186,78 +177,61 @@ class Refresher:
             self.is_leading = self._shared.lock.try_acquire()
         except OSError as error:
             self.is_leading = False
-            self._disk.begin(
+            self.has_lost_folder = isinstance(error, _FOLDER_GONE)
+            self._locking.begin(
                 "lock", "liteguard: cannot lock the state folder: %s", error
             )
+        else:
+            self.has_lost_folder = False
+            self._locking.end()
         if self.is_leading and not was_leading:
             logger.info("liteguard: this process leads its host")
 
     def _due_in(self) -> float:
         record = self._polls.read()
-        if record is None or (self._in_force is None and not record.failures):
+        if record is None:
             return 0.0
-        # A record from before a jump of the clock must not silence the host.
-        longest = max(self._interval(), record.due_at - record.asked_at)
-        return min(record.due_at - self._clock(), longest)
+        if record.failures:
+            return record.due_at - self._clock()
+        if not self._bundle.is_whole:
+            return 0.0
+        # An earlier leader may have kept a longer interval than ours.
+        due_at = min(record.due_at, record.asked_at + self._interval())
+        return due_at - self._clock()
 
     def _interval(self) -> float:
-        asked = self._in_force.refresh_rate_seconds if self._in_force else None
+        asked = self.snapshot.refresh_rate_seconds if self.snapshot else None
         wanted = max(self._refresh_rate_seconds, asked or 0.0)
         return min(wanted, max(_LONGEST_INTERVAL_SECONDS, self._refresh_rate_seconds))
 
     def _ask(self) -> None:
         asked_at = self._clock()
         self.refreshes += 1
+        is_whole = self._bundle.is_whole
         try:
-            answer = self._fetch(self._in_force.etag if self._in_force else "")
-            # Parked meanwhile: another process leads now, and may know better.
-            if answer.body is not None and self.is_leading:
-                self._accept(decode_bundle(answer.body), answer.etag)
+            answer = self._fetch(self._bundle.etag)
+            if not self._still_leads():
+                return
+            if answer.body is not None:
+                self._bundle.accept(decode_bundle(answer.body), answer.etag)
+            elif not is_whole:
+                raise BundleError("the backend sent none, and there is none here")
         except (LiteguardError, OSError) as error:
             self._after_failure(asked_at, error)
         else:
             self._after_success(asked_at)
 
-    def _accept(self, bundle: Bundle, header_etag: str) -> None:
-        for problem in bundle.problems:
-            logger.warning("liteguard: %s", problem)
-        last = self._in_force.generation if self._in_force else 0
-        snapshot = Snapshot(
-            # Wall-clock time, so that it still grows after the folder was deleted.
-            generation=max(last + 1, int(time.time() * 1000)),
-            etag=bundle.etag or header_etag,
-            refresh_rate_seconds=bundle.refresh_rate_seconds,
-            documents=bundle.documents,
-        )
-        if not self._write(snapshot):
-            self._put_into_force(snapshot)
-
-    def _write(self, snapshot: Snapshot) -> bool:
-        """Write *snapshot*, read it back as a follower would, return if that worked."""
-        if self._shared is None:
-            return False
-        try:
-            self._shared.store.write(snapshot)
-        except OSError as error:
-            self._disk.begin(
-                "write",
-                "liteguard: cannot write the snapshot (%s): other processes keep the "
-                "bundle they have",
-                error.strerror,
-            )
-            return False
-        self._reload()
-        now = self._in_force
-        return now is not None and now.generation == snapshot.generation
-
-    def _put_into_force(self, snapshot: Snapshot) -> None:
-        self._in_force = snapshot
-        self._publish(snapshot)
+    def _still_leads(self) -> bool:
+        """Whether no other process may lead by now, and know better."""
+        if self.is_leading and self._shared is not None:
+            self.is_leading = self._shared.lock.is_held
+        return self.is_leading
 
     def _after_success(self, asked_at: float) -> None:
         self._backoff.succeed()
         self._backend.end()
         self.last_error = None
+        self._has_failed = False
         # Jitter only shortens: no change arrives later than the interval.
         interval = self._interval() * self._uniform(1.0 - _JITTER, 1.0)
         self._polls.write(
@@ -266,6 +240,9 @@ class Refresher:
 
     def _after_failure(self, asked_at: float, error: Exception) -> None:
         self.last_error = str(error)
+        self._has_failed = True
+        if not self._still_leads():
+            return
         record = self._polls.read()
         self._backoff.failures = record.failures if record else 0
         status = getattr(error, "status_code", None)
@@ -284,15 +261,11 @@ class Refresher:
         )
 
     def _log_failure(self, error: Exception, status: Optional[int]) -> None:
-        kept = (
-            "answering with the fallback"
-            if self._in_force is None
-            else ("answering with the last bundle")
-        )
+        kept = "the fallback" if self.snapshot is None else "the last bundle"
         level = logging.ERROR if status in _REFUSED else logging.WARNING
         self._backend.begin(
             str(status),
-            "liteguard: cannot refresh the guards, %s: %s",
+            "liteguard: cannot refresh the guards, answering with %s: %s",
             kept,
             error,
             level=level,
