@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
 import orjson
@@ -23,7 +24,6 @@ from liteguard.telemetry.signals import encode_signal
 from liteguard.telemetry.waiting import Standby
 
 if TYPE_CHECKING:
-    from pathlib import Path
     from types import CodeType
 
 HEADER_BYTES = 4096
@@ -140,6 +140,11 @@ def signals_of(recorder: Recorder) -> list[dict[str, Any]]:
     """Return all that a recorder holds, over all its journals."""
     recorder.drain()
     return [signal for file in recorder.files() for signal in signals_in(file)]
+
+
+def descriptors() -> int:
+    """Return how many file descriptors this process has open."""
+    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def in_threads(count: int, action: Callable[[int], None]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import mmap
 import struct
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,6 +13,7 @@ from journals import (
     HEADER_BYTES,
     RECORD_BYTES,
     TEXT_BYTES,
+    descriptors,
     fill,
     new_file,
     signals_in,
@@ -25,6 +25,8 @@ from liteguard.telemetry.journal_file import JournalFile, Owner, first_text_offs
 from liteguard.telemetry.journal_folder import create_journal_file, open_journal_file
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from liteguard.telemetry.journal_file import Batch
 
 CAPACITY_AT = 40
@@ -36,11 +38,6 @@ def path_of(file: JournalFile) -> Path:
     """Return where a journal on disk lies."""
     assert file.path is not None
     return file.path
-
-
-def descriptors() -> int:
-    """Return how many file descriptors this process has open."""
-    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def numbers(batch: Batch) -> list[int]:

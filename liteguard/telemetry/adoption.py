@@ -1,14 +1,17 @@
 """Journals whose process is gone or has moved on: found, claimed and delivered once.
 
 A claim renames the file, which can succeed for one process only; the new name says who
-claimed it, so that the journals of a claimer that died can be claimed again.
+claimed it, so that the journals of a claimer that died can be claimed again. Processes
+of another pid namespace cannot be seen: they touch what is theirs from time to time.
 """
 
 from __future__ import annotations
 
 import contextlib
 import itertools
+import os
 import re
+import time
 from typing import TYPE_CHECKING, Optional
 
 from liteguard.process.identity import ProcessIdentity
@@ -23,6 +26,9 @@ if TYPE_CHECKING:
 
 _JOURNAL = ".journal"
 _CLAIM = ".claim"
+_UNFINISHED = ".tmp"
+_MAX_LEFT = 200
+_LIFE_SIGN_SECONDS = 600.0
 _MARKS = re.compile(r"-(\d+)-(\d+)-(\d+)-(\d+)", re.ASCII)
 _numbers = itertools.count(1)
 
@@ -47,23 +53,53 @@ class Adopter:
         self._marks = f"{claimer}-{next(_numbers)}"
         self._claimed: list[Path] = []
         self._in_use: Optional[Path] = None
+        self._patience_seconds = _LIFE_SIGN_SECONDS
 
-    def claim_all(self) -> None:
+    def claim_all(self, *, life_sign_seconds: float = 0.0) -> None:
         """Claim what nobody else will deliver.
 
         Sealed journals are claimed from the living, all journals from the dead; one
         with a batch in flight is left to its owner while that lives.
+
+        Args:
+            life_sign_seconds: How often the living touch their journals. One of
+                another pid namespace that was not touched for three times as long,
+                and ten minutes, counts as left by the dead.
         """
+        self._patience_seconds = max(_LIFE_SIGN_SECONDS, 3.0 * life_sign_seconds)
         for path in self._paths():
             if self._is_free(path):
                 self.claim(path)
+
+    def drop_excess(self) -> int:
+        """Delete the oldest journals beyond 200; return how many records they held.
+
+        A host whose processes are short-lived, and whose backend is not there, must
+        not fill its disk, which may be its memory.
+        """
+        dropped = 0
+        for path in self._claimed[:-_MAX_LEFT]:
+            file = self._open(path)
+            if file is not None:
+                dropped += file.unsettled()
+                self.finish(file)
+        if dropped:
+            logger.warning(
+                "liteguard: dropping %d signals: the journals of %d processes wait to "
+                "be delivered",
+                dropped,
+                _MAX_LEFT,
+            )
+        return dropped
 
     def claim(self, path: Path) -> None:
         """Make the journal at *path* this process's to deliver, if it is there."""
         stem = path.name.split(".")[0]
         target = path.with_name(f"{stem}{_CLAIM}{self._marks}")
-        # Gone if another process was quicker.
+        # Gone if another process was quicker. Touched first, so that the claim is new
+        # from the moment that it is there.
         with contextlib.suppress(OSError):
+            os.utime(path)
             path.rename(target)
             self._claimed.append(target)
 
@@ -75,6 +111,7 @@ class Adopter:
                 continue
             # Left by a claimer that died in the middle of a batch, perhaps.
             file.set_in_flight(is_in_flight=False)
+            show_life(file)
             self._in_use = path
             try:
                 yield file
@@ -120,14 +157,16 @@ class Adopter:
             self._claimed.remove(path)
 
     def _paths(self) -> list[Path]:
-        try:
-            return sorted(
-                path
-                for path in self._folder.iterdir()
-                if path.suffix == _JOURNAL or path.suffix.startswith(_CLAIM)
-            )
-        except OSError:
-            return []
+        """Return the journals, the oldest first, and remove what never became one."""
+        ages: list[tuple[float, Path]] = []
+        with contextlib.suppress(OSError):
+            for path in self._folder.iterdir():
+                age = _age_seconds(path)
+                if path.suffix == _JOURNAL or path.suffix.startswith(_CLAIM):
+                    ages.append((-age, path))
+                elif path.suffix == _UNFINISHED and age > _LIFE_SIGN_SECONDS:
+                    path.unlink(missing_ok=True)
+        return [path for _, path in sorted(ages)]
 
     def _is_free(self, path: Path) -> bool:
         if path.suffix.startswith(_CLAIM):
@@ -139,7 +178,11 @@ class Adopter:
             return True
         except OSError:
             return False
-        if not file.owner.identity.is_alive():
+        owner = file.owner.identity
+        if not owner.is_alive():
+            return True
+        is_seen = owner.pid_namespace == self._identity.pid_namespace
+        if not is_seen and self._is_silent(path):
             return True
         # The order matters: an owner marks its flight before it looks for a seal.
         return file.is_finished and not file.is_in_flight
@@ -150,12 +193,32 @@ class Adopter:
         if marks == self._marks:
             return path not in self._claimed and path != self._in_use
         found = _MARKS.fullmatch(marks)
-        if found is None or int(found[3]) != _namespace_number(me):
+        if found is None:
             return False
+        if int(found[3]) != _namespace_number(me):
+            return self._is_silent(path)
         claimer = ProcessIdentity(
             int(found[1]), int(found[2]), me.pid_namespace, me.boot_id
         )
         return not claimer.is_alive()
+
+    def _is_silent(self, path: Path) -> bool:
+        return _age_seconds(path) > self._patience_seconds
+
+
+def show_life(file: JournalFile) -> None:
+    """Touch a journal, for processes that cannot see whether its user is alive."""
+    if file.path is not None:
+        with contextlib.suppress(OSError):
+            os.utime(file.path)
+
+
+def _age_seconds(path: Path) -> float:
+    """Return the seconds since *path* was touched; 0 if it is gone."""
+    try:
+        return time.time() - path.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def _namespace_number(identity: ProcessIdentity) -> int:
