@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Callable
 
 from liteguard.errors import BundleError
 from liteguard.evaluation.bundle import Operator, Rule
-from liteguard.evaluation.regex import LONGEST_TEXT, compile_pattern
+from liteguard.evaluation.regex import compile_pattern
 from liteguard.evaluation.values import as_text, comparable
 from liteguard.types import Properties
 
@@ -107,7 +107,7 @@ def _ordered(
 def _regex(name: str, values: _Values) -> Predicate:
     if not isinstance(values[0], (str, bool, int, float)):
         raise BundleError("its regular expression is no text", field="values")
-    search = compile_pattern(as_text(values[0])).search
+    is_found_in = compile_pattern(as_text(values[0]))
 
     def matches(properties: Properties) -> bool:
         value = properties.get(name)
@@ -117,7 +117,7 @@ def _regex(name: str, values: _Values) -> Predicate:
             text = as_text(value)
         except Exception:  # noqa: BLE001 - the value's own code may raise anything
             return False
-        return len(text) <= LONGEST_TEXT and search(text) is not None
+        return is_found_in(text)
 
     return matches
 
