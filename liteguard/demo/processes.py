@@ -29,6 +29,7 @@ class Child:
         folder: Where it runs, and where its log and output go.
         variables: Environment variables, over those of `clean_variables`.
         listener: A file descriptor for it to inherit, if any.
+        stop_seconds: How long it may take to end by itself before it is killed.
     """
 
     def __init__(
@@ -39,8 +40,10 @@ class Child:
         folder: Path,
         variables: Mapping[str, str],
         listener: tuple[int, ...] = (),
+        stop_seconds: float = STOP_SECONDS,
     ) -> None:
         self.name = name
+        self._stop_seconds = stop_seconds
         self.output_path = folder / f"{name}.out"
         self.log_path = folder / f"{name}.log"
         with self.output_path.open("wb") as output, self.log_path.open("wb") as log:
@@ -76,14 +79,10 @@ class Child:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End the process and its children.
-
-        Blocks for at most `STOP_SECONDS` until they have ended by themselves; then
-        they are killed.
-        """
+        """End the process and its children: ask it to, and kill what remains."""
         self._process.terminate()
         with suppress(subprocess.TimeoutExpired):
-            self._process.wait(STOP_SECONDS)
+            self._process.wait(self._stop_seconds)
         # The group keeps its number as long as one process of it is there.
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
@@ -103,9 +102,13 @@ def clean_variables(variables: Mapping[str, str]) -> dict[str, str]:
         if not name.startswith(("LITEGUARD_", "GUNICORN_"))
         and not name.lower().endswith("_proxy")
     }
-    root = Path(liteguard.__file__).resolve().parent.parent
-    if root != Path(sysconfig.get_path("purelib")):
-        # The children run elsewhere and would not find a source tree by themselves.
-        paths = filter(None, variables.get("PYTHONPATH", "").split(os.pathsep))
-        kept["PYTHONPATH"] = os.pathsep.join([str(root), *map(os.path.abspath, paths)])
+    paths = [*_source_tree(), *kept.pop("PYTHONPATH", "").split(os.pathsep)]
+    if any(paths):
+        kept["PYTHONPATH"] = os.pathsep.join(map(os.path.abspath, filter(None, paths)))
     return kept
+
+
+def _source_tree() -> list[str]:
+    """Return where the package lies, unless it is installed: children run elsewhere."""
+    root = Path(liteguard.__file__).resolve().parent.parent
+    return [] if root == Path(sysconfig.get_path("purelib")) else [str(root)]
