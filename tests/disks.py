@@ -1,0 +1,51 @@
+"""A disk of one megabyte, for tests of what happens when it is full."""
+
+from __future__ import annotations
+
+import contextlib
+import resource
+import subprocess
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+BLOCK = bytes(64 * 1024)
+
+
+class SmallDisk:
+    """A file system of its own where it may be mounted, else a limit on every file.
+
+    Args:
+        path: An empty folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._filler = path / "filler"
+        mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(path)]
+        mounting = subprocess.run(mount, check=False, capture_output=True)
+        self._is_mounted = mounting.returncode == 0
+        self._limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def fill(self) -> None:
+        """Leave no room on it."""
+        if not self._is_mounted:
+            limits = (len(BLOCK), self._limits[1])
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+            return
+        with self._filler.open("wb", buffering=0) as raw, contextlib.suppress(OSError):
+            while raw.write(BLOCK):
+                pass
+
+    def empty(self) -> None:
+        """Make room again."""
+        resource.setrlimit(resource.RLIMIT_FSIZE, self._limits)
+        self._filler.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Put everything back as it was."""
+        self.empty()
+        if self._is_mounted:
+            # Lazily: journals on it may still be mapped.
+            subprocess.run(["umount", "-l", str(self.path)], check=True)
