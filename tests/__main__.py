@@ -34,7 +34,8 @@ def main(pytest_arguments: list[str]) -> int:
         ["ruff", "check"],
         ["ruff", "format", "--check"],
         ["mypy"],
-        ["pytest", *pytest_arguments],
+        # Many tests wait for servers; an argument such as -n0 has the last word.
+        ["pytest", "-n2", *pytest_arguments],
     ]
     for module, *arguments in steps:
         print(f"== {module} {' '.join(arguments)}".rstrip(), flush=True)
