@@ -26,6 +26,9 @@ class ExecutionState:
         self.execution_id = new_id()
         self.next_sequence_number: Callable[[], int] = itertools.count(1).__next__
         self.last_signal: Optional[SignalRef] = None
+        self.has_ended = False
+        self.outer: Optional[ExecutionState] = None
+        """Known once it has ended, so that unended ones do not keep each other."""
 
 
 current_execution: ContextVar[Optional[ExecutionState]] = ContextVar(
@@ -37,7 +40,7 @@ class Execution:
     """A handle on an execution: signals made until its end share its id.
 
     A context manager; `end` does the same by hand. Ending twice is harmless, as is
-    ending in another context than it was started in.
+    ending in another context than it was started in, or before what began within it.
     """
 
     def __init__(self) -> None:
@@ -52,8 +55,11 @@ class Execution:
 
     def end(self) -> None:
         """Let later checks of this context belong to what was there before."""
-        if current_execution.get() is self._state:
-            current_execution.set(self._outer)
+        self._state.has_ended, self._state.outer = True, self._outer
+        state = current_execution.get()
+        while state is not None and state.has_ended:
+            state = state.outer
+        current_execution.set(state)
 
     def __enter__(self) -> Execution:
         """Return the handle, already started."""
