@@ -2,33 +2,38 @@
 
 from __future__ import annotations
 
-import email.utils
 import gzip
 import math
+import socket
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Callable, Optional
+from http.client import HTTPException
+from typing import TYPE_CHECKING, Any, Optional
 from urllib.parse import urlsplit
 
 import orjson
 import requests
+import urllib3
+from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
+from urllib3.exceptions import HTTPError, ReadTimeoutError
 
-from liteguard.errors import (
-    TransportError,
-    TransportRejected,
-    TransportTimeout,
-)
+from liteguard.answers import read_bounded, rejection
+from liteguard.deadline import POOL_CLASSES
+from liteguard.errors import TransportError, TransportRejected, TransportTimeout
 from liteguard.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_LARGEST_ANSWER_BYTES = 64 * 1024 * 1024
 _CHUNK_BYTES = 64 * 1024
 _COMPRESS_FROM_BYTES = 8 * 1024
 _NOT_MODIFIED = 304
 _REJECTED_FROM = 300
+_MOST_CAUSES = 20
+_NO_PROXIES = {"http": None, "https": None, "all": None}
+_TELLING = (OSError, HTTPException, HTTPError, ValueError)
+_TIMEOUTS = (requests.Timeout, ReadTimeoutError, socket.timeout, TimeoutError)
 
 
 @dataclass(frozen=True)
@@ -81,13 +86,17 @@ class Transport:
         self._timeout_seconds = timeout_seconds
         self._compresses = True
         self._session = requests.Session()
+        for scheme in ("http://", "https://"):
+            self._session.mount(scheme, _PunctualAdapter())
         # An auth object of our own also keeps requests from looking into .netrc.
         self._session.auth = _BearerToken(token)
         self._session.headers.update(_headers(environment, process_id, pid))
+        # Passed with each request: the environment would beat the session's own.
+        self._network: dict[str, Any] = {}
         if ca_bundle is not None:
-            self._session.verify = ca_bundle
+            self._network["verify"] = ca_bundle
         if proxies is not None:
-            self._session.proxies.update(proxies)
+            self._network["proxies"] = {**_NO_PROXIES, **proxies}
 
     def fetch_bundle(
         self, etag: str, protected_context: Optional[Mapping[str, Any]] = None
@@ -102,10 +111,8 @@ class Transport:
             TransportError: No usable answer came.
         """
         content = dict(self._credentials, **_context_member(protected_context))
-        headers = {"If-None-Match": etag} if etag else {}
-        status, answer_headers, body = self._post(
-            "guards", orjson.dumps(content), headers
-        )
+        headers = {"If-None-Match": etag} if _is_tag(etag) else {}
+        status, answer_headers, body = self._post("guards", _encode(content), headers)
         if status == _NOT_MODIFIED:
             return BundleAnswer(None, etag)
         return BundleAnswer(body, answer_headers.get("ETag", ""))
@@ -141,7 +148,7 @@ class Transport:
         self._session.close()
 
     def _send(self, path: str, content: Mapping[str, Any], deadline: float) -> None:
-        body = orjson.dumps(dict(self._credentials, **content))
+        body = _encode(dict(self._credentials, **content))
         if len(body) < _COMPRESS_FROM_BYTES or not self._compresses:
             self._post(path, body, {}, deadline)
             return
@@ -165,31 +172,59 @@ class Transport:
     ) -> tuple[int, Mapping[str, str], bytes]:
         now = time.monotonic()
         timeout_seconds = max(0.001, min(self._timeout_seconds, deadline - now))
+        # For connecting and waiting together; the adapter makes it one for the answer.
+        timeout: Any = urllib3.Timeout(total=timeout_seconds)
         try:
             with self._session.post(
                 f"{self._backend_url}/api/v1/{path}",
                 data=body,
                 headers=dict(headers),
-                timeout=timeout_seconds,
+                timeout=timeout,
                 allow_redirects=False,
                 stream=True,
+                **self._network,
             ) as response:
-                content = _read(response, now + timeout_seconds)
-        except requests.Timeout as error:
-            raise TransportTimeout(
-                f"no answer from {self._host} within {timeout_seconds:g} s: "
-                "check LITEGUARD_BACKEND_URL and the network"
-            ) from error
-        except (requests.RequestException, OSError) as error:
-            raise TransportError(
-                f"cannot reach {self._host} ({_reason(error)}): check "
-                "LITEGUARD_BACKEND_URL, the network and the proxy settings"
-            ) from error
+                # urllib3 1 takes half an answer for a whole one, unless it is told.
+                response.raw.enforce_content_length = True
+                content = read_bounded(
+                    response.iter_content(_CHUNK_BYTES), now + timeout_seconds
+                )
+        except (requests.RequestException, HTTPError, OSError, ValueError) as error:
+            raise self._failure(error, timeout_seconds) from error
         if response.status_code >= _REJECTED_FROM:
             if response.status_code == _NOT_MODIFIED:
                 return _NOT_MODIFIED, response.headers, b""
-            raise _rejection(response)
+            raise rejection(response.status_code, response.reason, response.headers)
         return response.status_code, response.headers, content
+
+    def _failure(self, error: Exception, timeout_seconds: float) -> TransportError:
+        causes = _causes(error)
+        if any(isinstance(cause, _TIMEOUTS) for cause in causes):
+            return TransportTimeout(
+                f"no answer from {self._host} within {timeout_seconds:g} s: "
+                "check LITEGUARD_BACKEND_URL and the network"
+            )
+        # The outer causes repeat the innermost in three forms.
+        cause = [known for known in causes if isinstance(known, _TELLING)][-1]
+        reason = str(cause) or type(cause).__name__
+        return TransportError(
+            f"cannot reach {self._host} ({reason}): check "
+            "LITEGUARD_BACKEND_URL, the network and the proxy settings"
+        )
+
+
+class _PunctualAdapter(HTTPAdapter):
+    """Ends an answer that does not end by itself."""
+
+    def init_poolmanager(self, *args: Any, **options: Any) -> None:
+        super().init_poolmanager(*args, **options)
+        self.poolmanager.pool_classes_by_scheme = POOL_CLASSES
+
+    def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
+        manager = super().proxy_manager_for(proxy, **options)
+        if not proxy.lower().startswith("socks"):
+            manager.pool_classes_by_scheme = POOL_CLASSES
+        return manager
 
 
 class _BearerToken(AuthBase):
@@ -216,61 +251,28 @@ def _headers(environment: str, process_id: str, pid: int) -> dict[str, str]:
     return headers
 
 
+def _is_tag(etag: str) -> bool:
+    """Whether a header can hold it; what the backend sent in a body may be anything."""
+    return etag.isascii() and etag.isprintable() and etag.strip() == etag != ""
+
+
+def _encode(content: Mapping[str, Any]) -> bytes:
+    try:
+        return orjson.dumps(content)
+    except TypeError as error:
+        raise TransportError(f"cannot be sent as JSON: {error}") from error
+
+
 def _context_member(context: Optional[Mapping[str, Any]]) -> dict[str, Any]:
     return {} if context is None else {"protectedContext": context}
 
 
-def _read(response: requests.Response, deadline: float) -> bytes:
-    """Read the body within one deadline: a timeout of requests is one per read."""
-    chunks: list[bytes] = []
-    size = 0
-    for chunk in response.iter_content(_CHUNK_BYTES):
-        chunks.append(chunk)
-        size += len(chunk)
-        if size > _LARGEST_ANSWER_BYTES:
-            raise TransportError(
-                f"the answer is larger than {_LARGEST_ANSWER_BYTES // 2**20} MiB"
-            )
-        if time.monotonic() > deadline:
-            raise TransportTimeout("the answer did not end in time")
-    return b"".join(chunks)
-
-
-def _reason(error: BaseException) -> str:
-    """Return the innermost cause: the outer ones repeat it in three forms."""
-    while error.__cause__ or error.__context__:
-        error = error.__cause__ or error.__context__ or error
-    return str(error) or type(error).__name__
-
-
-_HINTS = {
-    401: "the token is not valid: check LITEGUARD_TOKEN and whether it was disabled",
-    403: "the token may not use this environment: check LITEGUARD_ENV",
-    404: "no such address or environment: check LITEGUARD_BACKEND_URL, LITEGUARD_ENV",
-    413: "the batch is too large for the backend",
-    429: "the backend asks to slow down",
-}
-
-
-def _rejection(response: requests.Response) -> TransportRejected:
-    status = response.status_code
-    hint = _HINTS.get(status, response.reason or "no reason given")
-    return TransportRejected(
-        f"the backend answered {status}: {hint}",
-        status_code=status,
-        retry_after_seconds=_retry_after(response.headers.get("Retry-After")),
-    )
-
-
-def _retry_after(
-    text: Optional[str], now: Callable[[], float] = time.time
-) -> Optional[float]:
-    """Read both forms of ``Retry-After`` (RFC 9110, 10.2.3); nonsense is none."""
-    if text is None:
-        return None
-    if text.strip().isdigit():
-        return float(text)
-    moment = email.utils.parsedate_tz(text)
-    if moment is None:
-        return None
-    return max(0.0, email.utils.mktime_tz(moment) - now())
+def _causes(error: BaseException) -> list[BaseException]:
+    """Return *error* and what led to it, innermost last."""
+    causes = [error]
+    while len(causes) < _MOST_CAUSES:
+        cause = causes[-1].__cause__ or causes[-1].__context__
+        if cause is None:
+            break
+        causes.append(cause)
+    return causes

@@ -20,7 +20,7 @@ PYTHON = ENVIRONMENT / "bin" / "python"
 STAMP = ENVIRONMENT / "installed-for"
 OLDEST_PYTHON = (3, 9)
 
-SYSTEM_PACKAGES: dict[str, str] = {}
+SYSTEM_PACKAGES: dict[str, str] = {"openssl": "openssl"}
 """Command that the tests call, and the Debian package that brings it."""
 
 

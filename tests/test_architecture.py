@@ -58,6 +58,8 @@ LAYERS = [
     "liteguard.telemetry.recorder",
     "liteguard.telemetry.signals",
     "liteguard.telemetry.adoption",
+    "liteguard.answers",
+    "liteguard.deadline",
     "liteguard.transport",
     "liteguard.host.statedir",
     "liteguard.host.descriptors",
