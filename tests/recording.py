@@ -83,7 +83,7 @@ class RecordingServer:
         self._server.server_close()
 
     def answer(self, *statuses: int, **headers: str) -> None:
-        """Answer the next requests so; afterwards everything is accepted again."""
+        """Answer the next signals and observations so; later ones are accepted."""
         named = tuple((name.replace("_", "-"), text) for name, text in headers.items())
         self._answers.extend(Answer(status, named) for status in statuses)
 
@@ -118,10 +118,10 @@ class RecordingServer:
 
     def respond(self, path: str, document: dict[str, Any]) -> tuple[Answer, bytes]:
         """Decide what a request is answered with."""
-        answer = self._answers.popleft() if self._answers else self._judge(document)
         if path == "/api/v1/guards":
-            bundle = {"guards": self.guards, "refreshRateSeconds": 60, "etag": "1"}
-            return answer, json.dumps(bundle).encode()
+            bundle = {"guards": self.guards, "refreshRateSeconds": 0, "etag": "1"}
+            return Answer(200), json.dumps(bundle).encode()
+        answer = self._answers.popleft() if self._answers else self._judge(document)
         return answer, b'{"accepted": true}'
 
     def _judge(self, document: dict[str, Any]) -> Answer:
