@@ -7,7 +7,7 @@ import math
 import socket
 import time
 from dataclasses import dataclass
-from http.client import HTTPException
+from http.client import HTTPException, RemoteDisconnected
 from typing import TYPE_CHECKING, Any, Optional
 from urllib.parse import urlsplit
 
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 _CHUNK_BYTES = 64 * 1024
 _COMPRESS_FROM_BYTES = 8 * 1024
 _NOT_MODIFIED = 304
+# A pool holds a connection for each of our threads, and each may have been closed.
+_ATTEMPTS = 3
+_CUT_OFF = (RemoteDisconnected, ConnectionResetError, BrokenPipeError)
 _REJECTED_FROM = 300
 _MOST_CAUSES = 20
 _NO_PROXIES = {"http": None, "https": None, "all": None}
@@ -170,27 +173,36 @@ class Transport:
         headers: Mapping[str, str],
         deadline: float = math.inf,
     ) -> tuple[int, Mapping[str, str], bytes]:
-        now = time.monotonic()
-        timeout_seconds = max(0.001, min(self._timeout_seconds, deadline - now))
+        deadline = min(deadline, time.monotonic() + self._timeout_seconds)
+        for remaining in range(_ATTEMPTS - 1, -1, -1):
+            timeout_seconds = max(0.001, deadline - time.monotonic())
+            try:
+                return self._attempt(path, body, headers, timeout_seconds)
+            except (requests.RequestException, HTTPError, OSError, ValueError) as error:
+                # A kept-alive connection that the backend closed at this very moment
+                # says nothing about the backend. What is sent twice has the same ids.
+                if not remaining or not _is_cut_off(error):
+                    raise self._failure(error, timeout_seconds) from error
+        raise AssertionError("the last attempt returns or raises")
+
+    def _attempt(
+        self, path: str, body: bytes, headers: Mapping[str, str], timeout_seconds: float
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        deadline = time.monotonic() + timeout_seconds
         # For connecting and waiting together; the adapter makes it one for the answer.
         timeout: Any = urllib3.Timeout(total=timeout_seconds)
-        try:
-            with self._session.post(
-                f"{self._backend_url}/api/v1/{path}",
-                data=body,
-                headers=dict(headers),
-                timeout=timeout,
-                allow_redirects=False,
-                stream=True,
-                **self._network,
-            ) as response:
-                # urllib3 1 takes half an answer for a whole one, unless it is told.
-                response.raw.enforce_content_length = True
-                content = read_bounded(
-                    response.iter_content(_CHUNK_BYTES), now + timeout_seconds
-                )
-        except (requests.RequestException, HTTPError, OSError, ValueError) as error:
-            raise self._failure(error, timeout_seconds) from error
+        with self._session.post(
+            f"{self._backend_url}/api/v1/{path}",
+            data=body,
+            headers=dict(headers),
+            timeout=timeout,
+            allow_redirects=False,
+            stream=True,
+            **self._network,
+        ) as response:
+            # urllib3 1 takes half an answer for a whole one, unless it is told.
+            response.raw.enforce_content_length = True
+            content = read_bounded(response.iter_content(_CHUNK_BYTES), deadline)
         if response.status_code >= _REJECTED_FROM:
             if response.status_code == _NOT_MODIFIED:
                 return _NOT_MODIFIED, response.headers, b""
@@ -225,6 +237,11 @@ class _PunctualAdapter(HTTPAdapter):
         if not proxy.lower().startswith("socks"):
             manager.pool_classes_by_scheme = POOL_CLASSES
         return manager
+
+
+def _is_cut_off(error: Exception) -> bool:
+    """Whether the connection ended before a word of an answer had come."""
+    return any(isinstance(cause, _CUT_OFF) for cause in _causes(error))
 
 
 class _BearerToken(AuthBase):

@@ -603,7 +603,6 @@ def test_a_body_that_takes_long_to_unpack_is_given_up() -> None:
 
 
 BROKEN: dict[str, Answer] = {
-    "nothing at all": raw(b""),
     "no http": raw(b"SSH-2.0-OpenSSH_9.2\r\n"),
     "half a status line": raw(b"HTTP/1.1 2"),
     "a status that is no number": raw(b"HTTP/1.1 abc OK\r\n\r\n"),
@@ -626,6 +625,24 @@ def test_a_broken_answer_is_an_error_of_the_transport(
     server.answers.append(BROKEN[how])
     error = failure(transport)
     assert TOKEN not in str(error)
+    assert transport.fetch_bundle("").body == b'{"guards":[]}'
+
+
+def test_a_connection_closed_under_way_is_tried_again(
+    server: Server, transport: Transport
+) -> None:
+    """A backend that closes a kept connection just then still gets the request."""
+    server.answers += [raw(b""), raw(b"")]
+    assert transport.fetch_bundle("").body == b'{"guards":[]}'
+
+
+def test_a_backend_that_only_hangs_up_is_given_up(
+    server: Server, transport: Transport
+) -> None:
+    """After three connections closed without an answer the request has failed."""
+    server.answers += [raw(b"")] * 3
+    assert TOKEN not in str(failure(transport))
+    assert server.answers == []
     assert transport.fetch_bundle("").body == b'{"guards":[]}'
 
 
