@@ -642,7 +642,7 @@ def test_a_backend_that_only_hangs_up_is_given_up(
     """After three connections closed without an answer the request has failed."""
     server.answers += [raw(b"")] * 3
     assert TOKEN not in str(failure(transport))
-    assert server.answers == []
+    assert not server.answers
     assert transport.fetch_bundle("").body == b'{"guards":[]}'
 
 
