@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
-from collections import OrderedDict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
-from liteguard.errors import LiteguardError
+from liteguard.errors import BundleError, LiteguardError, TransportRejected
 from liteguard.evaluation.bundle import decode_bundle
 from liteguard.evaluation.table import GuardTable
 from liteguard.process.logs import logger
@@ -22,22 +22,33 @@ if TYPE_CHECKING:
     from liteguard.types import ProtectedContext
 
 _MAX_CONTEXTS = 1000
+_PAUSE_AFTER_FAILURE_SECONDS = 5.0
+_LONGEST_PAUSE = 3600.0
+_TELL_EVERY_SECONDS = 60.0
 ContextKey = tuple[Any, ...]
 
 
 @dataclass
 class _Held:
+    """A context, and the bundle that the backend gave for it, if it did."""
+
     context: ProtectedContext
-    table: Optional[GuardTable]
-    etag: str
-    fetched_at: float
     used_at: float
+    table: Optional[GuardTable] = None
+    etag: str = ""
+    asked_at: float = -math.inf
+    due_at: float = -math.inf
+
+    def is_due(self, now: float) -> bool:
+        """Whether it is time to ask, and somebody would use the answer."""
+        return self.due_at <= now and self.used_at >= self.asked_at
 
 
 class ProtectedBundles:
     """The bundles that the backend gives for single contexts.
 
-    Thread-safe; the lock guards the dict and is never held across a fetch.
+    Thread-safe. A check takes no lock: single operations of a dict are enough. What
+    was dropped to make room is fetched again in the background if it is still used.
 
     Args:
         refresh_rate_seconds: How old a bundle in use may grow.
@@ -52,67 +63,81 @@ class ProtectedBundles:
     ) -> None:
         self._refresh_rate_seconds = refresh_rate_seconds
         self._clock = clock
+        self._paused_until = -math.inf
+        self._tell_at = -math.inf
+        # Guards the making of room, never a fetch.
         self._lock = threading.Lock()
-        self._held: OrderedDict[ContextKey, _Held] = OrderedDict()
+        self._held: dict[ContextKey, _Held] = {}
 
     def table(self, context: ProtectedContext) -> Optional[GuardTable]:
         """Return the table for *context*, or ``None`` while there is none."""
-        held = self._held.get(_key(context))
-        if held is None:
-            return None
-        held.used_at = self._clock()
-        return held.table
+        return self._use(context).table
 
     def reset_after_fork(self) -> None:
         """Replace the lock, which another thread may have held at the fork."""
         self._lock = threading.Lock()
 
     def bind(self, context: ProtectedContext, fetch: Fetch) -> None:
-        """Make sure of a bundle for *context*. Blocks for one request if it is new.
+        """Make sure of a fresh bundle for *context*.
 
-        A failure is logged and leaves the context without a bundle.
+        Blocks for one request if it is new or was not used for an interval. A failure
+        is logged and leaves what there was. While the backend does not answer, nothing
+        blocks.
         """
-        held = self._held.get(_key(context))
-        if held is None or held.table is None:
-            self._refresh(context, held, fetch)
-        else:
-            held.used_at = self._clock()
+        held = self._use(context)
+        if self._may_ask(held):
+            self._refresh(held, fetch)
+        self._make_room()
 
     def refresh_one(self, fetch: Fetch) -> None:
         """Refresh the oldest bundle that is due and in use. Blocks for one request."""
-        now = self._clock()
-        oldest = now - self._refresh_rate_seconds
-        with self._lock:
-            for key in [k for k, h in self._held.items() if h.used_at < oldest]:
-                del self._held[key]
-            due = [h for h in self._held.values() if h.fetched_at < oldest]
+        due = [held for held in list(self._held.values()) if self._may_ask(held)]
         if due:
-            first = min(due, key=lambda held: held.fetched_at)
-            self._refresh(first.context, first, fetch)
+            self._refresh(min(due, key=lambda held: held.asked_at), fetch)
+        self._make_room()
 
-    def _refresh(
-        self, context: ProtectedContext, held: Optional[_Held], fetch: Fetch
-    ) -> None:
+    def _use(self, context: ProtectedContext) -> _Held:
+        key = _key(context)
         now = self._clock()
-        fresh = _Held(context, None, "", now, now) if held is None else replace(held)
-        fresh.fetched_at = now
+        held = self._held.get(key) or self._held.setdefault(key, _Held(context, now))
+        held.used_at = now
+        return held
+
+    def _may_ask(self, held: _Held) -> bool:
+        now = self._clock()
+        return now >= self._paused_until and held.is_due(now)
+
+    def _refresh(self, held: _Held, fetch: Fetch) -> None:
+        held.asked_at = self._clock()
         try:
-            answer = fetch(fresh.etag, encode_context(context))
+            answer = fetch(held.etag, encode_context(held.context))
             if answer.body is not None:
                 bundle = decode_bundle(answer.body)
-                fresh.table = GuardTable(bundle.documents)
-                fresh.etag = bundle.etag or answer.etag
+                held.table = GuardTable(bundle.documents, previous=held.table)
+                held.etag = bundle.etag or answer.etag
+            held.due_at = held.asked_at + self._refresh_rate_seconds
         except LiteguardError as error:
-            logger.warning("liteguard: no bundle for a protected context: %s", error)
-        self._keep(fresh)
+            held.due_at = self._clock() + self._after_failure(error)
 
-    def _keep(self, held: _Held) -> None:
-        key = _key(held.context)
+    def _after_failure(self, error: LiteguardError) -> float:
+        now = self._clock()
+        if now >= self._tell_at:
+            self._tell_at = now + _TELL_EVERY_SECONDS
+            logger.warning("liteguard: no bundle for a protected context: %s", error)
+        asked = min(getattr(error, "retry_after_seconds", None) or 0.0, _LONGEST_PAUSE)
+        pause = min(self._refresh_rate_seconds, _PAUSE_AFTER_FAILURE_SECONDS)
+        if asked or not isinstance(error, (TransportRejected, BundleError)):
+            # Not this context's fault: spare the others the wait.
+            self._paused_until = now + max(pause, asked)
+        return pause
+
+    def _make_room(self) -> None:
         with self._lock:
-            self._held[key] = held
-            self._held.move_to_end(key)
-            if len(self._held) > _MAX_CONTEXTS:
-                self._held.popitem(last=False)
+            excess = len(self._held) - _MAX_CONTEXTS
+            if excess > 0:
+                by_use = sorted(self._held.items(), key=lambda item: item[1].used_at)
+                for key, _ in by_use[:excess]:
+                    self._held.pop(key, None)
 
 
 def encode_context(context: ProtectedContext) -> dict[str, Any]:
