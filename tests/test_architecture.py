@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
 import subprocess
 import sys
 from fnmatch import fnmatch
@@ -141,6 +142,12 @@ def layers(module: str) -> list[int]:
 PLACES = {name: found[0] for name in MODULES if (found := layers(name))}
 
 
+def is_from_elsewhere(library: str) -> bool:
+    """Return whether *library* was installed, and is no part of Python."""
+    found = importlib.util.find_spec(library)
+    return found is not None and "site-packages" in str(found.origin)
+
+
 def functions() -> Iterator[tuple[str, Function]]:
     """Yield every function of the package with its place."""
     for module, tree in MODULES.items():
@@ -208,6 +215,7 @@ def test_evaluation_knows_only_its_inputs(module: str) -> None:
     ("library", "owners"),
     [
         ("requests", {"liteguard.transport"}),
+        ("urllib3", {"liteguard.transport", "liteguard.deadline"}),
         ("filelock", {"liteguard.host.leadership", "liteguard.process.fork"}),
     ],
 )
@@ -215,6 +223,15 @@ def test_a_library_stays_with_its_owners(library: str, owners: set[str]) -> None
     """Only the module that wraps a library imports it."""
     users = {name for name in MODULES if library in third_party_imports(name)}
     assert users == owners
+
+
+def test_client_needs_three_libraries() -> None:
+    """Everything but the edges lives on the standard library and three others."""
+    edges = ("liteguard.devserver", "liteguard.demo", "liteguard.integrations")
+    core = [name for name in MODULES if not name.startswith((*edges, "liteguard.cli"))]
+    used = {library for name in core for library in third_party_imports(name)}
+    installed = {library for library in used if is_from_elsewhere(library)}
+    assert installed == {"requests", "urllib3", "filelock", "orjson"}
 
 
 def test_integrations_use_the_facade_only() -> None:
