@@ -14,12 +14,16 @@ PAUSE_SECONDS = 0.02
 
 
 def until(
-    condition: Callable[[], object], *, seconds: float = PATIENCE_SECONDS
+    condition: Callable[[], object],
+    tell: Callable[[], str] = str,
+    *,
+    seconds: float = PATIENCE_SECONDS,
 ) -> None:
     """Return as soon as *condition* is true.
 
     Args:
         condition: Asked again and again.
+        tell: Says what was there instead, if it never becomes true.
         seconds: How long to wait at most.
 
     Raises:
@@ -28,5 +32,6 @@ def until(
     deadline = time.monotonic() + seconds
     pause = threading.Event()
     while not condition():
-        assert time.monotonic() < deadline, f"not true after {seconds} seconds"
+        if time.monotonic() >= deadline:
+            raise AssertionError(f"not true after {seconds} seconds; {tell()}")
         pause.wait(PAUSE_SECONDS)

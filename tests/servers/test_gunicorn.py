@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from backends import Backend
 
 WORKERS = 4
+# Too seldom for a test: what is delivered was delivered at the end, or at the start.
+SELDOM = {"LITEGUARD_FLUSH_RATE_SECONDS": "3"}
 KINDS = {
     "sync": ["-k", "sync", "application:app"],
     "gthread": ["-k", "gthread", "--threads", "2", "application:app"],
@@ -54,21 +56,15 @@ def test_every_worker_follows_one_poller(
     """A change reaches all workers through one poller, and each check arrives once."""
     with gunicorn(backend, tmp_path, *loading, kind=kind) as server:
         server.workers(WORKERS)
-        backend.update_guard(GUARD, defaultValue=True)
-        server.wait_for(
-            lambda answers: (
-                len(answers) >= WORKERS
-                and all(told["open"] for told in answers.values())
-            )
-        )
+        server.wait_for_change(WORKERS)
         answers = server.workers(WORKERS)
         roles = sorted(told["role"] for told in answers.values())
         assert roles == ["follower"] * (WORKERS - 1) + ["leader"]
         assert len({told["generation"] for told in answers.values()}) == 1
         # The process that imported first asked once; from then on the leader alone did.
         assert len(backend.poll_summary()["byPid"]) <= 2
-        assert server.stop() == 0
         server.assert_every_check_was_delivered()
+        assert server.stop() == 0
     assert "liteguard: " not in server.log()
 
 
@@ -95,6 +91,23 @@ def test_killed_leader_is_replaced(
         server.assert_every_check_was_delivered()
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("kind", ["sync", "uvicorn"])
+def test_what_an_exit_leaves_the_next_start_delivers(
+    kind: str, number: signal.Signals, backend: Backend, tmp_path: Path
+) -> None:
+    """Checks of workers that ran no exit hook arrive when the server runs again."""
+    server = gunicorn(backend, tmp_path, "--preload", kind=kind, **SELDOM)
+    with server:
+        workers = server.workers(WORKERS)
+        for pid in (server.pid, *workers) if number == signal.SIGKILL else ():
+            os.kill(pid, signal.SIGKILL)
+        server.stop(number)
+    with server:
+        server.check()
+        server.assert_every_check_was_delivered()
+
+
 @pytest.fixture
 def preloaded(backend: Backend, tmp_path: Path) -> Iterator[Server]:
     """Run gunicorn with ``--preload`` until its workers answer."""
@@ -108,8 +121,7 @@ def test_hup_replaces_workers_and_loses_nothing(preloaded: Server) -> None:
     before = set(preloaded.workers(WORKERS))
     preloaded.send(signal.SIGHUP)
     until(lambda: not any(is_alive(pid) for pid in before))
-    preloaded.backend.update_guard(GUARD, defaultValue=True)
-    preloaded.wait_for(lambda told: told and all(t["open"] for t in told.values()))
+    preloaded.wait_for_change(WORKERS)
     assert preloaded.stop() == 0
     preloaded.assert_every_check_was_delivered()
     preloaded.assert_log_is_clean()
