@@ -9,31 +9,19 @@ import time
 from typing import TYPE_CHECKING, Callable, Optional
 
 from liteguard.checker import Recording
-from liteguard.errors import StateFolderError
-from liteguard.host.leadership import LeaderLock
-from liteguard.host.polls import PollLog
-from liteguard.host.refresh import Refresher, Shared
-from liteguard.host.snapshots import Snapshot, SnapshotStore
-from liteguard.host.statedir import StateFolder, open_state_folder
-from liteguard.process import uwsgi
-from liteguard.process.identity import current_identity
+from liteguard.parts import make_parts
 from liteguard.process.worker import PeriodicWorker
-from liteguard.telemetry.adoption import Adopter
-from liteguard.telemetry.execution import new_id
-from liteguard.telemetry.flush import Flusher
-from liteguard.telemetry.recorder import Recorder
-from liteguard.telemetry.unadopted import UnadoptedCounts
-from liteguard.transport import Transport
 
 if TYPE_CHECKING:
     from liteguard.contexts import ProtectedBundles
+    from liteguard.host.snapshots import Snapshot
     from liteguard.options import ClientOptions
     from liteguard.process.logs import Trouble
     from liteguard.telemetry.waiting import Standby
 
 
-# How long a journal made in a uWSGI master may be written, see `Recorder`.
-_LEASE_SECONDS = 1.0
+# Longest that an election takes, on a machine that has much else to do.
+_ELECTION_SECONDS = 0.2
 
 
 class Runtime:
@@ -65,60 +53,25 @@ class Runtime:
         folder_trouble: Trouble,
         on_other_user: Callable[[], None],
     ) -> None:
-        identity = current_identity()
-        self.pid = identity.pid
+        parts = make_parts(
+            token=token,
+            options=options,
+            publish=publish,
+            standby=standby,
+            folder_trouble=folder_trouble,
+            on_many=self._wake_flush,
+        )
+        self.pid = parts.pid
+        self.folder = parts.folder
+        self.transport = parts.transport
+        self.refresher = parts.refresher
+        self.recorder = parts.recorder
+        self.unadopted = parts.unadopted
+        self.flusher = parts.flusher
+        self._lock = parts.lock
         self._contexts = contexts
         self._on_other_user = on_other_user
         self._tell = tell
-        self.folder = _open_folder(token, options, folder_trouble)
-        self.transport = Transport(
-            backend_url=options.backend_url,
-            token=token,
-            environment=options.environment,
-            process_id=new_id(),
-            pid=identity.pid,
-            timeout_seconds=options.http_timeout_seconds,
-            ca_bundle=options.ca_bundle,
-            proxies=options.proxies,
-        )
-        lock = None
-        shared = None
-        adopter = None
-        folder = self.folder
-        if folder is not None:
-            lock = LeaderLock(folder.leader_lock_path, identity)
-            shared = Shared(lock, SnapshotStore(folder.snapshot_path, token))
-            adopter = Adopter(folder.journals_path, identity)
-        self._lock: Optional[LeaderLock] = lock
-        self.refresher = Refresher(
-            fetch=self.transport.fetch_bundle,
-            publish=publish,
-            polls=PollLog(folder.polls_path if folder else None, identity.boot_id),
-            shared=shared,
-            boot_id=identity.boot_id,
-            refresh_rate_seconds=options.refresh_rate_seconds,
-            reload_rate_seconds=options.reload_rate_seconds,
-            quiet=options.quiet,
-        )
-        self.recorder = Recorder(
-            standby=standby,
-            folder=folder.journals_path if folder else None,
-            identity=identity,
-            capacity=options.flush_size * options.flush_buffer_multiplier,
-            flush_size=options.flush_size,
-            on_many=self._wake_flush,
-            lease_seconds=_LEASE_SECONDS if uwsgi.is_master() else 0.0,
-        )
-        self.unadopted = UnadoptedCounts()
-        self.flusher = Flusher(
-            transport=self.transport,
-            recorder=self.recorder,
-            unadopted=self.unadopted,
-            adopter=adopter,
-            is_leading=lambda: self.refresher.is_leading,
-            flush_rate_seconds=options.flush_rate_seconds,
-            quiet=options.quiet,
-        )
         self._flush_rate_seconds = options.flush_rate_seconds
         # Kept while parked: a process that forks for every job must still flush.
         self._flush_due_at = time.monotonic() + options.flush_rate_seconds
@@ -210,6 +163,9 @@ class Runtime:
         """Deliver what there is before *deadline*, and give everything up."""
         workers = self._tell_threads_to_end()
         self.recorder.close(deadline)
+        for worker in workers[:1]:
+            # A refresh thread that tries to lead at this moment would be in the way.
+            worker.join(min(_ELECTION_SECONDS, deadline - time.monotonic()))
         # A parked process does not lead; at its end it may be the only one left.
         self.refresher.unpark()
         self.refresher.try_to_lead()
@@ -261,32 +217,3 @@ class Runtime:
         # A backend that asks to be left alone is not asked because more has come.
         if flush is not None and self.flusher.last_error is None:
             flush.wake()
-
-
-def _open_folder(
-    token: str, options: ClientOptions, trouble: Trouble
-) -> Optional[StateFolder]:
-    try:
-        folder = open_state_folder(
-            options.state_dir,
-            token=token,
-            backend_url=options.backend_url,
-            environment=options.environment,
-        )
-    except StateFolderError as error:
-        trouble.begin(
-            str(error),
-            "liteguard: no state folder can be shared (%s): each process asks the "
-            "backend for itself; set LITEGUARD_STATE_DIR to a folder of this user",
-            error,
-        )
-        return None
-    if folder.refused:
-        trouble.begin(
-            folder.refused,
-            "liteguard: cannot use the state folder %s: using %s; set "
-            "LITEGUARD_STATE_DIR to a folder that this user can write",
-            folder.refused,
-            folder.path,
-        )
-    return folder

@@ -79,6 +79,7 @@ LAYERS = [
     "liteguard.checks",
     "liteguard.binding",
     "liteguard.scopes",
+    "liteguard.parts",
     "liteguard.runtime",
     "liteguard.revival",
     "liteguard.lifecycle",

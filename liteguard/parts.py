@@ -1,0 +1,181 @@
+"""What a runtime consists of, made for one process and wired together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Callable, Optional
+
+from liteguard.errors import StateFolderError
+from liteguard.host.leadership import LeaderLock
+from liteguard.host.polls import PollLog
+from liteguard.host.refresh import Refresher, Shared
+from liteguard.host.snapshots import Snapshot, SnapshotStore
+from liteguard.host.statedir import StateFolder, open_state_folder
+from liteguard.process import uwsgi
+from liteguard.process.identity import ProcessIdentity, current_identity
+from liteguard.telemetry.adoption import Adopter
+from liteguard.telemetry.execution import new_id
+from liteguard.telemetry.flush import Flusher
+from liteguard.telemetry.recorder import Recorder
+from liteguard.telemetry.unadopted import UnadoptedCounts
+from liteguard.transport import Transport
+
+if TYPE_CHECKING:
+    from liteguard.options import ClientOptions
+    from liteguard.process.logs import Trouble
+    from liteguard.telemetry.waiting import Standby
+
+# How long a journal made in a uWSGI master may be written, see `Recorder`.
+_LEASE_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Parts:
+    """One process's connection, locks, journal and workers-to-be.
+
+    Args:
+        pid: The process.
+        folder: The state folder; ``None`` for a standalone process.
+        transport: Speaks with the backend.
+        lock: Who leads; ``None`` for a standalone process.
+        refresher: Brings bundles in.
+        recorder: Takes signals.
+        unadopted: Counts checks of unadopted guards.
+        flusher: Sends both.
+    """
+
+    pid: int
+    folder: Optional[StateFolder]
+    transport: Transport
+    lock: Optional[LeaderLock]
+    refresher: Refresher
+    recorder: Recorder
+    unadopted: UnadoptedCounts
+    flusher: Flusher
+
+
+def make_parts(
+    *,
+    token: str,
+    options: ClientOptions,
+    publish: Callable[[Snapshot], None],
+    standby: Standby,
+    folder_trouble: Trouble,
+    on_many: Callable[[], None],
+) -> Parts:
+    """Make the parts for the calling process. Blocks for a few file operations.
+
+    Args:
+        token: The project client token.
+        options: The client's options.
+        publish: Puts a bundle into force.
+        standby: What was recorded before there was a recorder in this process.
+        folder_trouble: Told when the state folder cannot be used.
+        on_many: Called when many records wait.
+    """
+    identity = current_identity()
+    folder = _open_folder(token, options, folder_trouble)
+    transport = _make_transport(token, options, identity)
+    shared = _share(folder, token, identity)
+    refresher = Refresher(
+        fetch=transport.fetch_bundle,
+        publish=publish,
+        polls=PollLog(folder.polls_path if folder else None, identity.boot_id),
+        shared=shared,
+        boot_id=identity.boot_id,
+        refresh_rate_seconds=options.refresh_rate_seconds,
+        reload_rate_seconds=options.reload_rate_seconds,
+        quiet=options.quiet,
+    )
+    recorder = _make_recorder(folder, options, identity, standby, on_many)
+    unadopted = UnadoptedCounts()
+    flusher = Flusher(
+        transport=transport,
+        recorder=recorder,
+        unadopted=unadopted,
+        adopter=Adopter(folder.journals_path, identity) if folder else None,
+        is_leading=lambda: refresher.is_leading,
+        flush_rate_seconds=options.flush_rate_seconds,
+        quiet=options.quiet,
+    )
+    return Parts(
+        pid=identity.pid,
+        folder=folder,
+        transport=transport,
+        lock=shared.lock if shared else None,
+        refresher=refresher,
+        recorder=recorder,
+        unadopted=unadopted,
+        flusher=flusher,
+    )
+
+
+def _make_transport(
+    token: str, options: ClientOptions, identity: ProcessIdentity
+) -> Transport:
+    return Transport(
+        backend_url=options.backend_url,
+        token=token,
+        environment=options.environment,
+        process_id=new_id(),
+        pid=identity.pid,
+        timeout_seconds=options.http_timeout_seconds,
+        ca_bundle=options.ca_bundle,
+        proxies=options.proxies,
+    )
+
+
+def _make_recorder(
+    folder: Optional[StateFolder],
+    options: ClientOptions,
+    identity: ProcessIdentity,
+    standby: Standby,
+    on_many: Callable[[], None],
+) -> Recorder:
+    return Recorder(
+        standby=standby,
+        folder=folder.journals_path if folder else None,
+        identity=identity,
+        capacity=options.flush_size * options.flush_buffer_multiplier,
+        flush_size=options.flush_size,
+        on_many=on_many,
+        lease_seconds=_LEASE_SECONDS if uwsgi.is_master() else 0.0,
+    )
+
+
+def _share(
+    folder: Optional[StateFolder], token: str, identity: ProcessIdentity
+) -> Optional[Shared]:
+    if folder is None:
+        return None
+    lock = LeaderLock(folder.leader_lock_path, identity)
+    return Shared(lock, SnapshotStore(folder.snapshot_path, token))
+
+
+def _open_folder(
+    token: str, options: ClientOptions, trouble: Trouble
+) -> Optional[StateFolder]:
+    try:
+        folder = open_state_folder(
+            options.state_dir,
+            token=token,
+            backend_url=options.backend_url,
+            environment=options.environment,
+        )
+    except StateFolderError as error:
+        trouble.begin(
+            str(error),
+            "liteguard: no state folder can be shared (%s): each process asks the "
+            "backend for itself; set LITEGUARD_STATE_DIR to a folder of this user",
+            error,
+        )
+        return None
+    if folder.refused:
+        trouble.begin(
+            folder.refused,
+            "liteguard: cannot use the state folder %s: using %s; set "
+            "LITEGUARD_STATE_DIR to a folder that this user can write",
+            folder.refused,
+            folder.path,
+        )
+    return folder
