@@ -151,7 +151,7 @@ class Lifecycle:
             contexts=self._contexts,
             standby=self._standby,
             folder_trouble=self._folder_trouble,
-            on_other_user=self._revival.replace,
+            on_lost_folder=self._revival.replace,
         )
 
     def _adopt(self, runtime: Optional[Runtime]) -> None:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 # How long a journal made in a uWSGI master may be written, see `Recorder`.
 _LEASE_SECONDS = 1.0
+# How long a leader may give no sign of life before another one takes its place.
+_STALE_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ def make_parts(
     identity = current_identity()
     folder = _open_folder(token, options, folder_trouble)
     transport = _make_transport(token, options, identity)
-    shared = _share(folder, token, identity)
+    shared = _share(folder, token, identity, options)
     refresher = Refresher(
         fetch=transport.fetch_bundle,
         publish=publish,
@@ -144,11 +146,18 @@ def _make_recorder(
 
 
 def _share(
-    folder: Optional[StateFolder], token: str, identity: ProcessIdentity
+    folder: Optional[StateFolder],
+    token: str,
+    identity: ProcessIdentity,
+    options: ClientOptions,
 ) -> Optional[Shared]:
     if folder is None:
         return None
-    lock = LeaderLock(folder.leader_lock_path, identity)
+    # A leader in the middle of a long request is no leader that does nothing.
+    stale_after_seconds = max(_STALE_SECONDS, 4 * options.http_timeout_seconds)
+    lock = LeaderLock(
+        folder.leader_lock_path, identity, stale_after_seconds=stale_after_seconds
+    )
     return Shared(lock, SnapshotStore(folder.snapshot_path, token))
 
 

@@ -109,7 +109,7 @@ class Revival:
             lock.release()
 
     def replace(self) -> None:
-        """Begin anew in this process, as another user than before."""
+        """Begin anew in this process, with another state folder than before."""
         with self._locked(_PARK_SECONDS):
             self.flag[0] = 0
             self._adopt(None)

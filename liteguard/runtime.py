@@ -38,7 +38,8 @@ class Runtime:
         contexts: Bundles of protected contexts, refreshed in the refresh thread.
         standby: What was recorded before there was a runtime in this process.
         folder_trouble: Told when the state folder cannot be used.
-        on_other_user: Called when the effective user has changed since.
+        on_lost_folder: Called when the state folder is gone or another user's: the
+            runtime must be made anew.
     """
 
     def __init__(
@@ -51,7 +52,7 @@ class Runtime:
         contexts: ProtectedBundles,
         standby: Standby,
         folder_trouble: Trouble,
-        on_other_user: Callable[[], None],
+        on_lost_folder: Callable[[], None],
     ) -> None:
         parts = make_parts(
             token=token,
@@ -70,7 +71,7 @@ class Runtime:
         self.flusher = parts.flusher
         self._lock = parts.lock
         self._contexts = contexts
-        self._on_other_user = on_other_user
+        self._on_lost_folder = on_lost_folder
         self._tell = tell
         self._flush_rate_seconds = options.flush_rate_seconds
         # Kept while parked: a process that forks for every job must still flush.
@@ -185,9 +186,8 @@ class Runtime:
 
     def _refresh_round(self) -> float:
         self.has_run = True
-        folder = self.folder
-        if folder is not None and folder.owner != os.geteuid():
-            self._on_other_user()
+        if self._has_lost_its_folder():
+            self._on_lost_folder()
             return self._reload_rate_seconds
         was_leading = self.refresher.is_leading
         delay_seconds = self.refresher.refresh_once()
@@ -198,6 +198,13 @@ class Runtime:
         self._tell()
         self._contexts.refresh_one(self.transport.fetch_bundle)
         return delay_seconds
+
+    def _has_lost_its_folder(self) -> bool:
+        """Whether the folder is another user's by now, or was deleted."""
+        folder = self.folder
+        if folder is None:
+            return False
+        return folder.owner != os.geteuid() or self.refresher.has_lost_folder
 
     def _flush_round(self) -> float:
         if self.refresher.is_leading and self.folder is not None:

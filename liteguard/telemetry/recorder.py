@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 _TEXT_BYTES = 512 * 1024
 _MANY_SEALED = 8
 _MAX_SEALED = 50
+_ATTEMPTS = 5
 
 
 class Recorder:
@@ -186,10 +187,16 @@ class Recorder:
     def _write_waiting(self) -> None:
         while self._waiting:
             entry = self._waiting.popleft()
-            if not (
-                self._write(self._journal, entry) or self._write(self._renew(), entry)
-            ):
+            if not self._write(self._journal, entry) and not self._write_anew(entry):
                 self._count_overflow()
+
+    def _write_anew(self, entry: Entry) -> bool:
+        # Again, because a fork may seal a journal as soon as it is made.
+        for _ in range(_ATTEMPTS):
+            journal = self._renew()
+            if journal is None or self._write(journal, entry):
+                return journal is not None
+        return False
 
     def _write(self, journal: Optional[Journal], entry: Entry) -> bool:
         if journal is not None:
