@@ -158,7 +158,7 @@ class Recorder:
         """Return how many records found no room since the last time."""
         with self._lock:
             overflowed, self._overflowed = self._overflowed, 0
-            return overflowed
+            return overflowed + self._standby.take_lost()
 
     @property
     def recorded(self) -> int:
