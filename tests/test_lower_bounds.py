@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import tomli
 from packaging.requirements import Requirement
 
 from environments import Environment
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 if TYPE_CHECKING:
     from backends import Backend
@@ -35,7 +30,7 @@ client.shutdown()
 
 def requirements() -> list[Requirement]:
     """Return what the package requires of this interpreter."""
-    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    settings = tomli.loads((ROOT / "pyproject.toml").read_text())
     found = map(Requirement, settings["project"]["dependencies"])
     return [item for item in found if not item.marker or item.marker.evaluate()]
 
