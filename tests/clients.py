@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
 from liteguard import LiteguardClient
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from backends import Backend
 
+ROOT = Path(__file__).resolve().parent.parent
 FAST: dict[str, Any] = {
     "refresh_rate_seconds": 0.2,
     "reload_rate_seconds": 0.05,
@@ -53,6 +57,23 @@ def running(
     """Run a client of the local backend with short rates."""
     with prepared(backend, state_dir, **more) as client:
         yield client
+
+
+def program(code: str, backend: Backend, state_dir: Path) -> subprocess.Popen[str]:
+    """Start *code* as a program of its own, in which every warning is an error.
+
+    It finds the local backend by its variables; its standard streams are pipes.
+    """
+    rates = {f"LITEGUARD_{name.upper()}": str(rate) for name, rate in FAST.items()}
+    variables = {**os.environ, **backend.variables(state_dir), **rates}
+    return subprocess.Popen(
+        [sys.executable, "-W", "error", "-c", code],
+        env={**variables, "PYTHONPATH": str(ROOT)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
 def active_user(client: LiteguardClient) -> Optional[Any]:

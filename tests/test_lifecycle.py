@@ -6,8 +6,6 @@ import contextlib
 import json
 import os
 import signal
-import subprocess
-import sys
 import threading
 from dataclasses import FrozenInstanceError
 from pathlib import Path
@@ -15,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from clients import FAST, TOKEN, prepared, running
+from clients import TOKEN, prepared, program, running
 from conftest import own_threads
 from line import Line
 from liteguard import ClientStatus, LiteguardClient, Role
@@ -25,8 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from backends import Backend
-
-ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture
@@ -82,20 +78,6 @@ class Other:
         with self._process as process:
             assert process.stdin is not None
             process.stdin.close()
-
-
-def program(code: str, backend: Backend, state_dir: Path) -> subprocess.Popen[str]:
-    """Start *code* as a program that finds the backend by its variables."""
-    rates = {f"LITEGUARD_{name.upper()}": str(rate) for name, rate in FAST.items()}
-    variables = {**os.environ, **backend.variables(state_dir), **rates}
-    return subprocess.Popen(
-        [sys.executable, "-c", code],
-        env={**variables, "PYTHONPATH": str(ROOT)},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
 
 
 @contextlib.contextmanager
