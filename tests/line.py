@@ -30,7 +30,7 @@ class Line:
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._server: Optional[asyncio.base_events.Server] = None
         self._connections: set[asyncio.Task[Any]] = set()
-        self._flows = asyncio.Event()
+        self._flows: Optional[asyncio.Event] = None
         self.asked = threading.Event()
         """Set when bytes came that were not forwarded because the line is stalled."""
 
@@ -59,7 +59,7 @@ class Line:
     def stall(self) -> None:
         """Take requests and answer nothing, until `restore`."""
         self.asked.clear()
-        self._loop.call_soon_threadsafe(self._flows.clear)
+        self._call(self._stall())
 
     def restore(self) -> None:
         """Forward again, what was held back first."""
@@ -68,8 +68,16 @@ class Line:
     def _call(self, work: Coroutine[Any, Any, None]) -> None:
         asyncio.run_coroutine_threadsafe(work, self._loop).result(_CALL_SECONDS)
 
+    async def _stall(self) -> None:
+        self._gate().clear()
+
+    def _gate(self) -> asyncio.Event:
+        # Made in its loop: Python 3.9 binds an event to the loop of its maker.
+        self._flows = self._flows or asyncio.Event()
+        return self._flows
+
     async def _restore(self) -> None:
-        self._flows.set()
+        self._gate().set()
         if self._server is None:
             self._server = await asyncio.start_server(
                 self._connected, "127.0.0.1", self._port
@@ -110,9 +118,9 @@ class Line:
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         while block := await reader.read(_BLOCK_BYTES):
-            if not self._flows.is_set():
+            if not self._gate().is_set():
                 self.asked.set()
-                await self._flows.wait()
+                await self._gate().wait()
             writer.write(block)
             await writer.drain()
         writer.close()
