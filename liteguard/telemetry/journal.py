@@ -36,7 +36,10 @@ class Journal:
         self.file = file
         self.nonce = file.owner.nonce
         self._next_number: Callable[[], int] = itertools.count(1).__next__
-        self._lock = threading.Lock()
+        # Reentrant: a signal handler or a finalizer that makes a check may run in the
+        # middle of another check of the same thread.
+        self._lock = threading.RLock()
+        self._is_writing = False
         self._is_sealing = False
         self._last_number = 0
         self._offsets: dict[Hashable, int] = {}
@@ -61,21 +64,30 @@ class Journal:
             keep: Kept alive with the journal, for a key that is the id of an object.
 
         Raises:
-            JournalFull: There is no room for it.
+            JournalFull: There is no room for it, or this thread is writing one already.
         """
         with self._lock:
             offset = self._offsets.get(key, 0)
             if offset:
                 return offset
-            offset = self._next_text
-            if offset + text_size(text) > self.file.text_bytes:
+            if self._is_writing:
                 raise JournalFull
-            self.file.store_text(offset, text)
-            self._next_text = offset + text_size(text)
-            self._offsets[key] = offset
-            if keep is not None:
-                self._kept.append(keep)
-            return offset
+            self._is_writing = True
+            try:
+                return self._write_text(key, text, keep)
+            finally:
+                self._is_writing = False
+
+    def _write_text(self, key: Hashable, text: bytes, keep: object) -> int:
+        offset = self._next_text
+        if offset + text_size(text) > self.file.text_bytes:
+            raise JournalFull
+        self.file.store_text(offset, text)
+        self._next_text = offset + text_size(text)
+        self._offsets[key] = offset
+        if keep is not None:
+            self._kept.append(keep)
+        return offset
 
     def append(self, fields: tuple[int, ...]) -> int:
         """Append a record; return its number, or 0 if the journal was sealed first."""

@@ -82,8 +82,8 @@ class Recorder:
         self._readings = ProcessReadings()
         self._making = threading.Lock()
         # Guards the current journal, the sealed ones and the counts; held for a few
-        # instructions, since a fork waits for it.
-        self._lock = threading.Lock()
+        # instructions, since a fork waits for it. Reentrant as the journal's is.
+        self._lock = threading.RLock()
         self._journal: Optional[Journal] = None
         self._sealed: list[JournalFile] = []
         self._recorded_before = 0

@@ -18,7 +18,8 @@ class UnadoptedCounts:
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        # Reentrant: a signal handler that makes a check may run in the middle of one.
+        self._lock = threading.RLock()
         self._seen: dict[str, list[int]] = {}
 
     def count(self, name: str, now: float) -> None:
