@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from clients import TOKEN, guard, offline, prepared, rule, running
+from clients import TOKEN, guard, offline, prepared, program, rule, running
 from liteguard import GuardDecision, GuardDecisionReason, LiteguardClient, Options
 
 if TYPE_CHECKING:
@@ -287,6 +287,43 @@ def test_strange_guard_name_is_just_another_unadopted_guard(
     assert live.status().last_error is None
     assert "unheard.of" in backend.observations()
     assert backend.signal_summary()["distinct"] == 1
+
+
+INTERRUPTED = """
+import signal
+from liteguard import LiteguardClient
+
+client = LiteguardClient(flush_size=100_000)
+client.start()
+made = [0, 0]
+
+def check(which):
+    made[which] += 1
+    assert client.is_open("open.guard", properties={"user": f"{which} {made[which]}"})
+    client.is_open(f"unheard.of.{made[which]}")
+
+signal.signal(signal.SIGALRM, lambda *_: check(1))
+signal.setitimer(signal.ITIMER_REAL, 0.002, 0.002)
+while made[1] < 120:
+    check(0)
+signal.setitimer(signal.ITIMER_REAL, 0)
+assert client.status().checks == sum(made), (client.status(), made)
+client.shutdown(30)
+print(sum(made))
+"""
+
+
+def test_signal_handler_may_check_in_the_middle_of_a_check(
+    backend: Backend, state_dir: Path
+) -> None:
+    """Neither hangs, and every record of both arrives."""
+    backend.create_guard("open.guard", default_value=True)
+    with program(INTERRUPTED, backend, state_dir) as process:
+        printed, complaints = process.communicate(timeout=50)
+    assert complaints == ""
+    summary = backend.signal_summary()
+    assert summary["total"] == summary["distinct"] == int(printed)
+    assert summary["droppedSignals"] == 0
 
 
 def test_check_of_a_client_that_was_never_started_is_not_recorded(
