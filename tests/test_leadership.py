@@ -390,6 +390,13 @@ def test_a_parked_process_does_not_lead(lock: LeaderLock, path: Path) -> None:
     assert lock.try_acquire()
 
 
+def test_a_parked_process_opens_no_file(lock: LeaderLock, path: Path) -> None:
+    """Nothing is opened while a fork is under way, where a child would keep it."""
+    lock.park(1.0)
+    assert not lock.try_acquire()
+    assert not path.exists()
+
+
 def test_parking_twice_is_parking_once(lock: LeaderLock) -> None:
     """A second fork does not wait, and one end of parking is enough."""
     lock.park(1.0)
@@ -506,6 +513,47 @@ def test_of_many_that_would_replace_a_leader_one_does(path: Path) -> None:
     assert [lock.try_acquire() for lock in locks].count(True) == 1
     for lock in [*locks, idle]:
         lock.release()
+
+
+def test_of_two_that_replace_a_leader_at_once_the_later_leads(path: Path) -> None:
+    """Who finds another's file in the place of its own steps back at once."""
+
+    class OvertakenPath(type(path)):  # type: ignore[misc]  # the class differs by version
+        """A path at which another process puts its file a moment later."""
+
+        def replace(self, target: Path) -> Path:
+            """Replace, and be replaced."""
+            Path(os.fspath(self)).replace(target)
+            other = Path(target).with_name("other")
+            other.touch()
+            return other.replace(target)
+
+    idle = new_lock(path)
+    assert idle.try_acquire()
+    follower = new_lock(OvertakenPath(path), stale_after_seconds=0.0)
+    assert not follower.try_acquire()
+    assert not follower.is_held
+    idle.release()
+
+
+def test_a_takeover_without_room_leaves_nothing_behind(path: Path) -> None:
+    """A file that cannot be put in place is removed again."""
+
+    class FullPath(type(path)):  # type: ignore[misc]  # the class differs by version
+        """A path that takes no other's place."""
+
+        def replace(self, target: Path) -> Path:
+            """Fail."""
+            raise OSError(28, "No space left on device", str(target))
+
+    idle = new_lock(path)
+    assert idle.try_acquire()
+    follower = new_lock(FullPath(path), stale_after_seconds=0.0)
+    with pytest.raises(OSError, match="No space left"):
+        follower.try_acquire()
+    assert [entry.name for entry in path.parent.iterdir()] == [path.name]
+    assert idle.try_acquire()
+    idle.release()
 
 
 @pytest.mark.parametrize("text", ["", "pid 7", "[]", '{"pid": 1}', "\xff" * 5000])

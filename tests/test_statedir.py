@@ -295,6 +295,16 @@ def test_the_mode_does_not_depend_on_the_umask(tmp_path: Path, umask: int) -> No
     assert mode(folder.snapshot_path) == 0o600
 
 
+def test_the_folders_on_the_way_are_private_too(tmp_path: Path) -> None:
+    """Under any umask nobody can replace a folder that lies above ours."""
+    before = os.umask(0)
+    try:
+        opened(tmp_path / "a" / "b" / "c")
+    finally:
+        os.umask(before)
+    assert {mode(tmp_path / "a"), mode(tmp_path / "a" / "b")} == {0o700}
+
+
 def test_a_folder_that_cannot_be_written_falls_through(reachable: Path) -> None:
     """An own folder without permission to write is passed over, and left so."""
 

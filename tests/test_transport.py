@@ -22,6 +22,7 @@ from requests.adapters import BaseAdapter
 
 from forking import wait_until
 from liteguard.answers import parse_retry_after, read_bounded
+from liteguard.deadline import _UntilDeadline
 from liteguard.errors import (
     LiteguardError,
     TransportError,
@@ -510,6 +511,22 @@ def test_an_answer_that_does_not_end_is_given_up(server: Server, how: str) -> No
     assert isinstance(error, TransportTimeout), repr(error)
     assert time.monotonic() - began < LONG
     transport.close()
+
+
+def test_what_is_there_after_the_deadline_is_not_read() -> None:
+    """A backend that sends without a pause gets no more time than a slow one."""
+    near, far = socket.socketpair()
+    with near, far:
+        near.settimeout(LONG)
+        reader = _UntilDeadline(near)
+        far.sendall(b"xy")
+        buffer = bytearray(1)
+        assert reader.readinto(buffer) == 1
+        assert near.gettimeout() == LONG
+        reader._began_at -= LONG
+        with pytest.raises(socket.timeout):
+            reader.readinto(buffer)
+        reader.close()
 
 
 def test_a_backend_that_does_not_accept_is_given_up() -> None:
