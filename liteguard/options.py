@@ -8,7 +8,6 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Callable, Optional, Union
-from urllib.parse import urlsplit
 
 from liteguard.errors import ConfigurationError
 
@@ -246,6 +245,9 @@ def _url(name: str, value: Any) -> str:
 
 
 def _is_base_url(text: str) -> bool:
+    # Kept out of "import liteguard": it brings ipaddress, a tenth of its cost.
+    from urllib.parse import urlsplit  # noqa: PLC0415
+
     try:
         parts = urlsplit(text)
         is_whole = bool(parts.hostname) and parts.port != 0
