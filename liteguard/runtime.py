@@ -108,8 +108,13 @@ class Runtime:
         self._started_at = time.monotonic()
         self.has_run = False
         self.refresher.unpark()
-        refresh.start()
-        flush.start()
+        try:
+            refresh.start()
+            flush.start()
+        except RuntimeError:
+            # No more threads are to be had: what runs ends, and may be tried again.
+            self._tell_threads_to_end()
+            raise
 
     def started_since(self) -> float:
         """Return the seconds since the threads were started."""
