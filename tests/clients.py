@@ -59,21 +59,29 @@ def running(
         yield client
 
 
-def program(code: str, backend: Backend, state_dir: Path) -> subprocess.Popen[str]:
-    """Start *code* as a program of its own, in which every warning is an error.
+@contextlib.contextmanager
+def program(
+    code: str, backend: Backend, state_dir: Path
+) -> Iterator[subprocess.Popen[str]]:
+    """Run *code* as a program of its own, in which every warning is an error.
 
-    It finds the local backend by its variables; its standard streams are pipes.
+    It finds the local backend by its variables; its standard streams are pipes. It is
+    killed at the end of the block, if it still runs.
     """
     rates = {f"LITEGUARD_{name.upper()}": str(rate) for name, rate in FAST.items()}
     variables = {**os.environ, **backend.variables(state_dir), **rates}
-    return subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-W", "error", "-c", code],
         env={**variables, "PYTHONPATH": str(ROOT)},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-    )
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def active_user(client: LiteguardClient) -> Optional[Any]:

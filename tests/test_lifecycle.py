@@ -20,6 +20,7 @@ from liteguard import ClientStatus, LiteguardClient, Role
 from waiting import until
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Iterator
 
     from backends import Backend
@@ -53,12 +54,11 @@ class Other:
     """Another process of the host, which tells of itself when asked.
 
     Args:
-        backend: Its backend.
-        state_dir: Its state folder.
+        process: It runs what is above.
     """
 
-    def __init__(self, backend: Backend, state_dir: Path) -> None:
-        self._process = program(TELLING, backend, state_dir)
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
 
     def tell(self) -> dict[str, Any]:
         """Let it make a check and tell its answer and role."""
@@ -73,21 +73,12 @@ class Other:
         """End it by SIGKILL."""
         self._process.kill()
 
-    def end(self) -> None:
-        """Let it end by itself, and collect it."""
-        with self._process as process:
-            assert process.stdin is not None
-            process.stdin.close()
-
 
 @contextlib.contextmanager
 def another_process(backend: Backend, state_dir: Path) -> Iterator[Other]:
     """Run another process of the host."""
-    other = Other(backend, state_dir)
-    try:
-        yield other
-    finally:
-        other.end()
+    with program(TELLING, backend, state_dir) as process:
+        yield Other(process)
 
 
 # -- roles
@@ -409,3 +400,42 @@ def test_full_buffer_is_delivered_before_the_next_flush_is_due(
             client.is_open("open.guard")
         until(lambda: open_guard.signal_summary()["distinct"] == 10)
         assert client.status().sent == 10
+
+
+WITHOUT_THREADS = """
+import logging, resource, sys, threading
+from liteguard import LiteguardClient
+
+logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(message)s")
+client = LiteguardClient(start_timeout_seconds=0.1)
+with open("/proc/self/statm") as statm:
+    kilobytes = int(statm.read().split()[0]) * 4
+_, hard = resource.getrlimit(resource.RLIMIT_AS)
+threading.stack_size(1 << 30)
+resource.setrlimit(resource.RLIMIT_AS, ((kilobytes << 10) + (1 << 28), hard))
+client.start()
+print(client.is_open("open.guard"), client.status().role)
+threading.stack_size(0)
+while not client.is_open("open.guard"):
+    threading.Event().wait(0.05)
+print(client.is_open("open.guard"), client.status().role)
+client.shutdown()
+"""
+
+
+def test_client_runs_as_soon_as_threads_can_be_started(
+    open_guard: Backend, state_dir: Path
+) -> None:
+    """Where none can be, checks answer the fallback and a line says why, once."""
+    with program(WITHOUT_THREADS, open_guard, state_dir) as process:
+        printed, complaints = process.communicate(timeout=50)
+    assert complaints == ""
+    first, *lines = printed.splitlines()
+    assert first.startswith("liteguard: cannot run in process")
+    assert "can't start new thread" in first
+    assert lines == [
+        "False parked",
+        "liteguard: this process leads its host",
+        "liteguard: runs again in this process",
+        "True leader",
+    ]
