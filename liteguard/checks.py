@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar
+from typing import TYPE_CHECKING, Any, Callable, NoReturn, Optional, TypeVar
 
 from liteguard.calls import CallOptions, call_of
 from liteguard.evaluation.decision import GuardDecision
@@ -26,6 +26,21 @@ class GuardChecks:
     def _subject(self) -> Subject:
         """Return for whom checks are made."""
         raise NotImplementedError
+
+    def __copy__(self) -> GuardChecks:
+        """Return the same: copies of what holds it go on using it."""
+        return self
+
+    def __deepcopy__(self, memo: object) -> GuardChecks:
+        """Return the same, as a copy does."""
+        return self
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be pickled: threads and locks cannot be sent to a process."""
+        raise TypeError(
+            f"a {type(self).__name__} cannot be sent to another process: make a "
+            "LiteguardClient there, for instance when its module is imported"
+        )
 
     def is_open(
         self,
