@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import math
+import pickle
 import tempfile
 from datetime import datetime, timezone
 from decimal import Decimal
@@ -389,6 +391,28 @@ def test_supported_properties_are_not_logged(
     """Text, numbers, truth values, nothing, and what derives from them are fine."""
     client.create_scope(a="text", b=1, c=1.5, d=True, e=None, f=Plan.PRO)
     assert lines(caplog, logging.WARNING) == []
+
+
+@pytest.mark.parametrize("which", ["client", "scope"])
+def test_sending_it_to_another_process_says_what_to_do(
+    client: LiteguardClient, which: str
+) -> None:
+    """Pickling is what multiprocessing does with arguments where it does not fork."""
+    subject = client if which == "client" else client.create_scope(user="u")
+    with pytest.raises(TypeError) as raised:
+        pickle.dumps(subject)
+    assert str(raised.value) == (
+        f"a {type(subject).__name__} cannot be sent to another process: "
+        "make a LiteguardClient there, for instance when its module is imported"
+    )
+
+
+@pytest.mark.parametrize("which", ["client", "scope"])
+def test_copy_is_the_thing_itself(client: LiteguardClient, which: str) -> None:
+    """What holds one may be copied: a scope is immutable, and a client is one."""
+    subject = client if which == "client" else client.create_scope(user="u")
+    assert copy.copy(subject) is subject
+    assert copy.deepcopy({"of": subject})["of"] is subject
 
 
 # -- the world outside
