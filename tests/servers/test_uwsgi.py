@@ -1,0 +1,152 @@
+"""uWSGI with its workers, whose forks run no hook of Python unless told to."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import sysconfig
+from typing import TYPE_CHECKING
+
+import pytest
+
+from serving import GUARD, HERE, PROGRAMS, ROOT, Server, is_alive, threads_of
+from waiting import until
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from backends import Backend
+
+WORKERS = 4
+HOOKS = {
+    "plain": [],
+    "enable-threads": ["--enable-threads"],
+    "osafterfork": ["--py-call-osafterfork"],
+    "uwsgi-fork-hooks": ["--py-call-uwsgi-fork-hooks"],
+    "everything": [
+        "--enable-threads",
+        "--py-call-osafterfork",
+        "--py-call-uwsgi-fork-hooks",
+    ],
+}
+LOADING = {"preload": [], "lazy-apps": ["--lazy-apps"]}
+CHECKS_AT_IMPORT = 25
+
+
+def uwsgi(
+    backend: Backend,
+    folder: Path,
+    *arguments: str,
+    application: str = "application:app",
+    **variables: str,
+) -> Server:
+    """Return a uWSGI that is not started yet, with a guard at its backend."""
+    backend.create_guard(GUARD)
+    command = [str(PROGRAMS / "uwsgi"), "--http-socket", "127.0.0.1:{port}"]
+    command += ["-H", sys.prefix, "--module", application, "--need-app"]
+    command += ["--processes", str(WORKERS), "--die-on-term", "--disable-logging"]
+    # A reload runs the interpreter again, without the environment it came from.
+    paths = os.pathsep.join([str(ROOT), str(HERE), sysconfig.get_path("purelib")])
+    variables = {"PYTHONPATH": paths, **variables}
+    return Server([*command, *arguments], backend, folder, variables)
+
+
+@pytest.mark.parametrize("hooks", HOOKS)
+@pytest.mark.parametrize("loading", LOADING)
+def test_every_worker_follows_one_poller(
+    loading: str, hooks: str, backend: Backend, tmp_path: Path
+) -> None:
+    """A change reaches all workers through one poller, and each check arrives once."""
+    arguments = ["--master", *LOADING[loading], *HOOKS[hooks]]
+    with uwsgi(backend, tmp_path, *arguments) as server:
+        server.workers(WORKERS)
+        server.wait_for_change(WORKERS)
+        server.leader()
+        # The process that imported first asked once; from then on the leader alone did.
+        assert len(backend.poll_summary()["byPid"]) <= 2
+        server.assert_every_check_was_delivered()
+        assert server.stop() == 0
+        server.assert_log_is_clean()
+
+
+def test_without_a_master_every_process_follows(
+    backend: Backend, tmp_path: Path
+) -> None:
+    """Without a master, where the first worker is the process that imported."""
+    with uwsgi(backend, tmp_path) as server:
+        server.workers(WORKERS)
+        server.wait_for_change(WORKERS)
+        server.leader()
+        server.assert_every_check_was_delivered()
+
+
+@pytest.mark.parametrize("hooks", HOOKS)
+def test_master_has_no_thread_of_ours(
+    hooks: str, backend: Backend, tmp_path: Path
+) -> None:
+    """The master that imported the application has no thread, and no lock to lead."""
+    with uwsgi(backend, tmp_path, "--master", *HOOKS[hooks]) as server:
+        server.workers(WORKERS)
+        assert threads_of(server.pid) == 1
+        assert server.leader() != server.pid
+
+
+@pytest.mark.parametrize("hooks", HOOKS)
+def test_checks_at_import_arrive_while_the_master_lives(
+    hooks: str, backend: Backend, tmp_path: Path
+) -> None:
+    """What the master checked while it imported is delivered by the workers, once."""
+    made = {"CHECKS_AT_IMPORT": str(CHECKS_AT_IMPORT)}
+    with uwsgi(backend, tmp_path, "--master", *HOOKS[hooks], **made) as server:
+        server.workers(WORKERS)
+        master = str(server.pid)
+        server.assert_every_check_was_delivered(extra=CHECKS_AT_IMPORT)
+        assert is_alive(int(master))
+
+
+@pytest.mark.parametrize("hooks", HOOKS)
+def test_respawned_worker_always_answers(
+    hooks: str, backend: Backend, tmp_path: Path
+) -> None:
+    """Ten workers killed one after another are replaced by workers that answer."""
+    with uwsgi(backend, tmp_path, "--master", *HOOKS[hooks]) as server:
+        for _ in range(10):
+            victim = next(iter(server.workers(WORKERS)))
+            os.kill(victim, signal.SIGKILL)
+            until(lambda victim=victim: not is_alive(victim))  # type: ignore[misc]
+        server.workers(WORKERS)
+        server.wait_for_change(WORKERS)
+        server.assert_every_check_was_delivered()
+
+
+def test_hup_reloads_and_loses_nothing(backend: Backend, tmp_path: Path) -> None:
+    """The workers after a reload follow, and all checks of those before it arrive."""
+    with uwsgi(backend, tmp_path, "--master") as server:
+        before = set(server.workers(WORKERS))
+        server.send(signal.SIGHUP)
+        until(lambda: not any(is_alive(pid) for pid in before))
+        server.workers(WORKERS)
+        server.assert_every_check_was_delivered()
+
+
+def test_recycled_workers_lose_nothing(backend: Backend, tmp_path: Path) -> None:
+    """Workers that end after a number of requests deliver what they recorded."""
+    with uwsgi(backend, tmp_path, "--master", "--max-requests", "20") as server:
+        before = set(server.workers(WORKERS))
+
+        def are_replaced() -> bool:
+            server.sweep()
+            return not any(is_alive(pid) for pid in before)
+
+        until(are_replaced)
+        server.assert_every_check_was_delivered()
+
+
+def test_harakiri_loses_nothing(backend: Backend, tmp_path: Path) -> None:
+    """A worker killed in a request that took too long had its checks journalled."""
+    with uwsgi(backend, tmp_path, "--master", "--harakiri", "1") as server:
+        server.workers(WORKERS)
+        assert server.ask("/stuck") is None
+        server.workers(WORKERS)
+        server.assert_every_check_was_delivered()
