@@ -147,7 +147,15 @@ class Checker:
                 is_measured,
             )
         )
+        if recording is self._standby:
+            self._pass_on()
         return verdict._replace(encoded=encoded, is_measured=is_measured, signal=signal)
+
+    def _pass_on(self) -> None:
+        """Write what was recorded on standby, if there is a recorder by now."""
+        recording = self.recording
+        if recording is not None and recording.pid == os.getpid():
+            recording.recorder.drain()
 
     def _revived(self) -> Optional[Recording]:
         """Revive, and return where to record meanwhile; nowhere if nothing runs."""

@@ -157,7 +157,9 @@ class Lifecycle:
     def _adopt(self, runtime: Optional[Runtime]) -> None:
         """Let *runtime*, the first or the next of this process, record the checks."""
         self.checker.recording = None if runtime is None else runtime.recording
-        if runtime is None:
+        if runtime is not None:
+            runtime.recorder.drain()
+        else:
             # Another thread may have held their locks at a fork.
             self._contexts.reset_after_fork()
             self.checker.limits = RateLimits()

@@ -1,0 +1,152 @@
+"""What is recorded while a process has no recorder yet, and when it is written."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+from forking import in_child
+from journals import happening, in_threads, new_recorder, signals_of
+from liteguard.calls import call_of
+from liteguard.checker import Checker, Recording
+from liteguard.contexts import ProtectedBundles
+from liteguard.evaluation.table import GuardTable
+from liteguard.process.identity import current_identity
+from liteguard.telemetry.execution import Execution
+from liteguard.telemetry.recorder import Recorder
+from liteguard.telemetry.unadopted import UnadoptedCounts
+from liteguard.telemetry.waiting import Standby
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from liteguard.telemetry.happening import Happening
+
+
+def names(standby: Standby) -> list[str]:
+    """Take out what waits, and return the guards."""
+    return [entry.happening.guard for entry in standby.take()]
+
+
+def recorder_of(standby: Standby) -> Recorder:
+    """Return a recorder that takes over from *standby*."""
+    return Recorder(
+        standby=standby,
+        folder=None,
+        identity=current_identity(),
+        capacity=100,
+        flush_size=100,
+        on_many=lambda: None,
+    )
+
+
+def test_entries_are_taken_once_in_their_order() -> None:
+    """What was taken is not there any more."""
+    standby = Standby(10)
+    for number in range(3):
+        standby.record(happening(f"guard-{number}"))
+    assert len(standby) == 3
+    assert names(standby) == ["guard-0", "guard-1", "guard-2"]
+    assert names(standby) == []
+
+
+def test_oldest_is_dropped_and_counted() -> None:
+    """Memory is bounded, whoever never revives."""
+    standby = Standby(4)
+    for number in range(10):
+        standby.record(happening(f"guard-{number}"))
+    assert names(standby) == ["guard-6", "guard-7", "guard-8", "guard-9"]
+    assert standby.take_lost() == 6
+    assert standby.take_lost() == 0
+
+
+def test_entries_of_threads_are_all_there() -> None:
+    """Neither lost between threads nor taken twice."""
+    standby = Standby(10_000)
+    taken: list[str] = []
+
+    def work(thread: int) -> None:
+        for number in range(500):
+            standby.record(happening(f"guard-{thread}-{number}"))
+            if number % 50 == 0:
+                taken.extend(names(standby))
+
+    in_threads(4, work)
+    taken += names(standby)
+    assert len(taken) == len(set(taken)) == 2000
+
+
+def test_child_leaves_its_parents_entries_to_the_parent() -> None:
+    """Both have them after a fork, and one of them writes them."""
+    standby = Standby(10)
+    standby.record(happening("parent"))
+
+    def child() -> list[str]:
+        standby.record(happening("child"))
+        return names(standby)
+
+    assert in_child(child) == ["child"]
+    assert names(standby) == ["parent"]
+
+
+def test_recorder_writes_what_was_on_standby() -> None:
+    """With the moment and the execution of the check, before what comes later."""
+    standby = Standby(10)
+    with Execution() as execution:
+        standby.record(happening("early"))
+    recorder = recorder_of(standby)
+    recorder.record(happening("late"))
+    early, late = sorted(signals_of(recorder), key=lambda s: str(s["guardName"]))
+    assert early["executionId"] == execution.execution_id
+    assert early["timestampMs"] <= late["timestampMs"]
+
+
+def test_check_that_meets_the_end_of_standby_is_written_at_once(
+    tmp_path: Path,
+) -> None:
+    """A recorder may come between the look for one and the record."""
+    recorder = new_recorder(tmp_path)
+    checkers: list[Checker] = []
+
+    class Late(Standby):
+        def record(self, happening: Happening) -> None:
+            super().record(happening)
+            own = Recording(recorder, UnadoptedCounts(), os.getpid())
+            checkers[0].recording = own
+
+    standby = Late(10)
+    recorder._standby = standby
+    checkers.append(checker_with(standby))
+    subject = _Nobody()
+    frame = sys._getframe()
+    checkers[0].check(subject, "a.guard", call_of(None, None, None, None), frame)
+    (path,) = tmp_path.iterdir()
+    assert path.suffix == ".journal"
+    assert recorder.buffered == 1
+
+
+def checker_with(standby: Standby) -> Checker:
+    """Return a checker of one guard, whose process is not ready."""
+    checker = Checker(
+        flag=bytearray(1),  # type: ignore[arg-type]  # reads 0, as a wiped page
+        revive=lambda: True,
+        contexts=ProtectedBundles(60.0),
+        standby=standby,
+        fallback=False,
+        unadopted_open=False,
+        disable_measurement=True,
+    )
+    guard = b'{"name": "a.guard", "adopted": true}'
+    checker.table = GuardTable({"a.guard": guard})
+    return checker
+
+
+class _Nobody:
+    """A subject without properties."""
+
+    properties: dict[str, Any] = {}  # noqa: RUF012  never edited
+    protected_context = None
+
+    def encoded_properties(self) -> bytes:
+        return b"{}"
