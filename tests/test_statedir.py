@@ -472,3 +472,16 @@ def test_what_a_killed_writer_left_is_removed_once_it_is_old(tmp_path: Path) -> 
     assert not old.exists()
     assert young.exists()
     assert others.exists()
+
+
+def test_a_flush_is_not_overdue_in_a_new_folder(tmp_path: Path) -> None:
+    """The time since the last flush counts from the first look, then from the flush."""
+    folder = open_state_folder(
+        str(tmp_path / "new"), token=TOKEN, backend_url="http://b", environment=""
+    )
+    assert folder.last_flush_age() == 0.0
+    (mark,) = folder.path.glob("flushed*")
+    os.utime(mark, (1, 1))
+    assert folder.last_flush_age() > 1e6
+    folder.mark_flush()
+    assert folder.last_flush_age() < 1e6

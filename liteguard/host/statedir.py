@@ -7,7 +7,6 @@ followed on the way to it.
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 import secrets
 import stat
@@ -65,11 +64,16 @@ class StateFolder:
             self._flush_path.touch(0o600)
 
     def last_flush_age(self) -> float:
-        """Return the seconds since a leader last delivered what others left."""
+        """Return the seconds since a leader last delivered what others left.
+
+        Where none ever did, the time counts from this call on: a folder that is new
+        holds nothing that is overdue.
+        """
         try:
             return abs(time.time() - self._flush_path.lstat().st_mtime)
         except OSError:
-            return math.inf
+            self.mark_flush()
+            return 0.0
 
     @property
     def _flush_path(self) -> Path:
