@@ -169,6 +169,12 @@ def distinct(backend: Backend) -> int:
     return backend.signal_summary()["distinct"]
 
 
+def accounted(backend: Backend) -> int:
+    """Return how many signals have arrived or are known to be dropped."""
+    summary = backend.signal_summary()
+    return summary["distinct"] + summary["droppedSignals"]
+
+
 def assert_complete(backend: Backend, made: int) -> None:
     """Check that each of *made* checks has arrived."""
     until(lambda: distinct(backend) >= made, lambda: str(backend.signal_summary()))
@@ -312,13 +318,18 @@ for pid in [child(lambda: checks(1) or time.sleep(0.3), sys.exit) for _ in range
     assert_exact(open_guard, 40)
 
 
+@pytest.mark.parametrize("ends", ["sys.exit", "os._exit, killed"])
 def test_threads_that_check_while_others_fork_lose_nothing(
-    open_guard: Backend, state_dir: Path
+    open_guard: Backend, state_dir: Path, ends: str
 ) -> None:
-    """Checks meet parks, seals, revivals and children in every order."""
+    """Checks meet parks, seals, revivals and children in every order.
+
+    On a slow machine some find no room; then they are known to be dropped.
+    """
     with program(
-        """
+        f"""
 made = []
+ends = [{ends}]
 
 def work():
     count = 0
@@ -332,26 +343,27 @@ is_over = False
 threads = [threading.Thread(target=work) for _ in range(4)]
 for thread in threads:
     thread.start()
-ends = [os._exit, killed, sys.exit]
 for number in range(12):
-    os.waitpid(child(lambda: checks(5), ends[number % 3]), 0)
+    os.waitpid(child(lambda: checks(5), ends[number % len(ends)]), 0)
 is_over = True
 for thread in threads:
     thread.join()
 client.shutdown(20)
-status = client.status()
-say(sum(made) + 60, status.dropped)
+say(sum(made) + 60)
 """,
         open_guard,
         state_dir,
         OFTEN,
     ) as started:
-        made, dropped = map(int, started.hears().split())
+        made = int(started.hears())
     with running(open_guard, state_dir):
-        until(lambda: distinct(open_guard) + dropped >= made)
-    summary = open_guard.signal_summary()
-    assert summary["distinct"] + summary["droppedSignals"] == made
-    assert summary["redelivered"] == 0
+        until(
+            lambda: accounted(open_guard) >= made,
+            lambda: f"{made} made: {open_guard.signal_summary()}",
+        )
+    assert accounted(open_guard) == made
+    # What is killed may have sent its last batch without having heard of its arrival.
+    assert "killed" in ends or open_guard.signal_summary()["redelivered"] == 0
 
 
 def test_first_checks_of_a_childs_threads_are_all_recorded(
