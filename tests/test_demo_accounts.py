@@ -216,3 +216,11 @@ def test_table_shows_the_age_of_the_bundle_as_it_is_now() -> None:
     assert cells(row) == ("7", "x", "5", "open", "1", "2.5 s ago")
     unknown = Row(7, "x", 5, is_open=False, checks=1, age_seconds=None)
     assert cells(unknown)[-3:] == ("closed", "1", "-")
+
+
+def test_answer_of_a_worker_that_is_being_revived_does_not_count() -> None:
+    """What it inherited may be older than the last change, and it cannot wait."""
+    changes = [Change(is_open=False), Change(is_open=True, asked_at=1, followed_at=2)]
+    stale = answer(5.0, is_open=False, pid=7, role="follower")
+    assert count_wrong([stale], changes) == 1
+    assert count_wrong([stale._replace(role="parked")], changes) == 0
