@@ -380,7 +380,9 @@ def test_waiting_ends_with_a_success(bench: Bench) -> None:
     bench.server.answer(503, Retry_After="3600")
     bench.flusher.flush_once()
     assert bench.flush_now()
+    bench.check(1)
     assert bench.flusher.flush_once() == FLUSH_RATE_SECONDS
+    assert len(bench.server.ids()) == 2
 
 
 def test_waits_grow_while_the_backend_fails(

@@ -145,6 +145,28 @@ def test_seal_divides_appends_of_many_threads_exactly(round_number: int) -> None
     assert journal.file.unsettled() == len(told)
 
 
+def test_append_that_meets_the_seal_is_told_so() -> None:
+    """A number that is drawn right after the seal's own belongs to no journal."""
+    journal = Journal(new_file(None))
+    fill(journal, 1)
+    draw = journal._next_number
+    told: list[int] = []
+    other = threading.Thread(target=lambda: told.append(journal.append(RECORD)))
+
+    def draw_and_let_the_other_draw() -> int:
+        number = draw()
+        journal._next_number = draw
+        other.start()
+        until(lambda: journal.file._number_in_slot(number + 1) == number + 1)
+        return number
+
+    journal._next_number = draw_and_let_the_other_draw
+    journal.seal()
+    other.join()
+    assert told == [0]
+    assert numbers(journal) == [1]
+
+
 @pytest.mark.usefixtures("_threads_take_turns_all_the_time")
 def test_texts_of_many_threads_do_not_overlap() -> None:
     """Each text is what its writer wrote, and each key has one place."""

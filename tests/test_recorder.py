@@ -25,6 +25,7 @@ from liteguard.telemetry.execution import Execution
 from liteguard.telemetry.happening import COMPLETED, EXECUTION, OPEN
 from liteguard.telemetry.journal_folder import open_journal_file
 from liteguard.telemetry.recorder import signal_id
+from liteguard.telemetry.waiting import Entry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -266,6 +267,29 @@ def test_queued_record_keeps_its_own_execution(tmp_path: Path) -> None:
     in_threads(8, check)
     for signal in signals_of(recorder):
         assert signal["executionId"] == executions[signal["guardName"]]
+
+
+def test_record_that_is_queued_at_the_last_moment_is_written(tmp_path: Path) -> None:
+    """Whoever has just written the queue looks at it once more."""
+
+    class LastMoment:
+        """A lock at whose release something is queued, as another thread would."""
+
+        def __init__(self) -> None:
+            self._lock = threading.Lock()
+            self._late = [Entry(happening("late"), 1.0, None)]
+            self.acquire = self._lock.acquire
+
+        def release(self) -> None:
+            if self._late:
+                recorder._queue(self._late.pop())
+            self._lock.release()
+
+    recorder = new_recorder(tmp_path)
+    recorder._making = LastMoment()  # type: ignore[assignment]  # all that is used of one
+    recorder.record(happening("early"))
+    held = [s["guardName"] for file in recorder.files() for s in signals_in(file)]
+    assert held == ["early", "late"]
 
 
 # -- bounds
