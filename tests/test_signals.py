@@ -146,7 +146,7 @@ def test_reference_that_leads_nowhere_is_an_error(pages: Pages, field: str) -> N
 @pytest.mark.parametrize("text", ["no JSON", '{"x": ', '{"x": 1}\0\0', "\0"])
 def test_text_that_is_no_json_is_an_error(pages: Pages, field: str, text: str) -> None:
     """Sent as it is, it would make the backend refuse the whole batch."""
-    with pytest.raises(ValueError, match=r"JSON|expected|unexpected|EOF|trailing"):
+    with pytest.raises(orjson.JSONDecodeError):
         pages.signal(**{field: pages.text(text)})
 
 
