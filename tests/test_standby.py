@@ -1,4 +1,4 @@
-"""What is recorded while a process has no recorder yet, and when it is written."""
+"""When what was recorded on standby is written, and by whom."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from forking import in_child
 from journals import happening, in_threads, new_recorder, signals_of
 from liteguard.calls import call_of
 from liteguard.checker import Checker, Recording
@@ -41,26 +40,6 @@ def recorder_of(standby: Standby) -> Recorder:
     )
 
 
-def test_entries_are_taken_once_in_their_order() -> None:
-    """What was taken is not there any more."""
-    standby = Standby(10)
-    for number in range(3):
-        standby.record(happening(f"guard-{number}"))
-    assert len(standby) == 3
-    assert names(standby) == ["guard-0", "guard-1", "guard-2"]
-    assert names(standby) == []
-
-
-def test_oldest_is_dropped_and_counted() -> None:
-    """Memory is bounded, whoever never revives."""
-    standby = Standby(4)
-    for number in range(10):
-        standby.record(happening(f"guard-{number}"))
-    assert names(standby) == ["guard-6", "guard-7", "guard-8", "guard-9"]
-    assert standby.take_lost() == 6
-    assert standby.take_lost() == 0
-
-
 def test_entries_of_threads_are_all_there() -> None:
     """Neither lost between threads nor taken twice."""
     standby = Standby(10_000)
@@ -75,19 +54,6 @@ def test_entries_of_threads_are_all_there() -> None:
     in_threads(4, work)
     taken += names(standby)
     assert len(taken) == len(set(taken)) == 2000
-
-
-def test_child_leaves_its_parents_entries_to_the_parent() -> None:
-    """Both have them after a fork, and one of them writes them."""
-    standby = Standby(10)
-    standby.record(happening("parent"))
-
-    def child() -> list[str]:
-        standby.record(happening("child"))
-        return names(standby)
-
-    assert in_child(child) == ["child"]
-    assert names(standby) == ["parent"]
 
 
 def test_recorder_writes_what_was_on_standby() -> None:
