@@ -144,13 +144,13 @@ def test_line_of_each_call_is_its_own(tmp_path: Path) -> None:
 
 
 def test_code_compiled_at_run_time_has_a_call_site(tmp_path: Path) -> None:
-    """Whatever its file is called, even with half a surrogate."""
+    """Whatever its file is called, and however long."""
     recorder = new_recorder(tmp_path)
     scope: dict[str, Any] = {"record": recorder.record, "happening": happening}
-    for file in ("<string>", "\ud800.py", ""):
+    for file in ("<string>", "\ud800.py", "", "x" * 10_000_000):
         exec(compile("\nrecord(happening())", file, "exec"), scope)  # noqa: S102  our own
     sites = [signal["callsiteId"] for signal in signals_of(recorder)]
-    assert sites == ["<string>:2", "?.py:2", ":2"]
+    assert sites == ["<string>:2", "?.py:2", ":2", "x" * 1022 + ":2"]
 
 
 # -- seals

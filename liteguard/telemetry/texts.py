@@ -37,7 +37,7 @@ def document_at(journal: Journal, document: bytes) -> int:
 
 
 def callsite_at(journal: Journal, code: CodeType, instruction: int) -> int:
-    """Return where the text ``file:line`` of an instruction lies in *journal*.
+    """Return where ``file:line`` of an instruction lies in *journal*, 1 KiB of it.
 
     Raises:
         JournalFull: There is no room for it.
@@ -47,8 +47,9 @@ def callsite_at(journal: Journal, code: CodeType, instruction: int) -> int:
     offset = journal.find(key)
     if offset:
         return offset
-    place = f"{code.co_filename}:{_line(code, instruction)}"
-    return journal.write_text(key, place.encode("utf-8", "replace"), keep=code)
+    place = f"{code.co_filename}:{_line(code, instruction)}".encode("utf-8", "replace")
+    # The end tells more than the beginning.
+    return journal.write_text(key, place[-_LONGEST_NAME_BYTES:], keep=code)
 
 
 def _line(code: CodeType, instruction: int) -> int:
