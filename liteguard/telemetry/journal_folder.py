@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 import os
 import stat
+import sys
 from typing import TYPE_CHECKING, Optional
 
 from liteguard.telemetry.journal_file import (
@@ -43,7 +44,7 @@ def create_journal_file(
     descriptor = os.open(unfinished, flags, 0o600)
     try:
         _allocate(descriptor, size)
-        memory = mmap.mmap(descriptor, size)
+        memory = _mapped(descriptor, size)
         write_header(memory, owner, capacity, text_bytes)
         unfinished.rename(path)
     except BaseException:
@@ -69,13 +70,21 @@ def open_journal_file(path: Path) -> JournalFile:
         is_plausible = _SMALLEST_FILE_BYTES <= status.st_size <= _LARGEST_FILE_BYTES
         if not stat.S_ISREG(status.st_mode) or not is_plausible:
             raise ValueError("no journal of this format")
-        memory = mmap.mmap(descriptor, status.st_size)
+        memory = _mapped(descriptor, status.st_size)
     finally:
         os.close(descriptor)
     try:
         return JournalFile(memory, path)
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError("no journal of this format") from error
+
+
+def _mapped(descriptor: int, size: int) -> mmap.mmap:
+    if sys.version_info >= (3, 13):
+        # A mapping needs no descriptor. Older versions keep a copy, and close its
+        # number in the end, also if the application has closed and reused it.
+        return mmap.mmap(descriptor, size, trackfd=False)
+    return mmap.mmap(descriptor, size)
 
 
 def _allocate(descriptor: int, size: int) -> None:
