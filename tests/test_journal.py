@@ -150,21 +150,41 @@ def test_append_that_meets_the_seal_is_told_so() -> None:
     journal = Journal(new_file(None))
     fill(journal, 1)
     draw = journal._next_number
-    told: list[int] = []
-    other = threading.Thread(target=lambda: told.append(journal.append(RECORD)))
 
-    def draw_and_let_the_other_draw() -> int:
-        number = draw()
+    def draw_after_a_seal() -> int:
         journal._next_number = draw
-        other.start()
-        until(lambda: journal.file._number_in_slot(number + 1) == number + 1)
+        journal.seal()
+        return draw()
+
+    journal._next_number = draw_after_a_seal
+    assert journal.append(RECORD) == 0
+    assert numbers(journal) == [1]
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_append_of_a_signal_handler_in_the_middle_of_the_seal_is_told_so(
+    moment: str,
+) -> None:
+    """Neither counted twice nor lost: it is appended to no journal, and says so."""
+    journal = Journal(new_file(None))
+    fill(journal, 1)
+    draw = journal._next_number
+    told: list[int] = []
+
+    def draw_while_a_handler_appends() -> int:
+        journal._next_number = draw
+        if moment == "before":
+            told.append(journal.append(RECORD))
+        number = draw()
+        if moment == "after":
+            told.append(journal.append(RECORD))
         return number
 
-    journal._next_number = draw_and_let_the_other_draw
+    journal._next_number = draw_while_a_handler_appends
     journal.seal()
-    other.join()
     assert told == [0]
     assert numbers(journal) == [1]
+    assert journal.count == 1
 
 
 @pytest.mark.usefixtures("_threads_take_turns_all_the_time")

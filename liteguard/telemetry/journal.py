@@ -91,6 +91,10 @@ class Journal:
 
     def append(self, fields: tuple[int, ...]) -> int:
         """Append a record; return its number, or 0 if the journal was sealed first."""
+        # Asked before a number is drawn too: a signal handler may be in the middle of
+        # `seal`, whose last number is not known yet.
+        if self._is_sealing:
+            return 0
         number = self._next_number()
         self.file.store(number, fields)
         if not self._is_sealing:
