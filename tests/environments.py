@@ -19,7 +19,9 @@ class Environment:
     """
 
     def __init__(self, folder: Path) -> None:
-        subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+        subprocess.run(
+            [sys.executable, "-m", "virtualenv", "-q", str(folder)], check=True
+        )
         self.programs = folder / "bin"
 
     def install(self, *arguments: str) -> None:

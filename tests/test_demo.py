@@ -203,7 +203,7 @@ def test_demo_names_the_extra_that_is_missing(
     monkeypatch.setitem(sys.modules, name, None)
     finished = CliRunner().invoke(demo)
     assert finished.exit_code == 2
-    assert finished.stderr == f"Error: {name} missing; pip install 'liteguard[demo]'\n"
+    assert finished.output == f"Error: {name} missing; pip install 'liteguard[demo]'\n"
 
 
 def test_demo_says_that_it_needs_fork(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -211,4 +211,4 @@ def test_demo_says_that_it_needs_fork(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(os, "fork")
     finished = CliRunner().invoke(demo)
     assert finished.exit_code == 2
-    assert "needs fork" in finished.stderr
+    assert "needs fork" in finished.output
