@@ -15,7 +15,7 @@ import time
 import weakref
 from typing import TYPE_CHECKING, Callable, Optional
 
-from liteguard.process import fork, uwsgi
+from liteguard.process import exits, fork, uwsgi
 from liteguard.process.logs import Trouble, logger
 from liteguard.process.waker import Waker, is_patched_since, may_be_patched_soon
 
@@ -52,6 +52,8 @@ class Revival:
         self.flag = fork.new_flag()
         self.is_wanted = False
         self.runtime: Optional[Runtime] = None
+        # The one before, of this same process, if it has not been succeeded yet.
+        self._replaced: Optional[Runtime] = None
         self._waker: Optional[Waker] = None
         # By pid: a lock that another thread held at a fork stays held in the child.
         self._locks: dict[int, threading.Lock] = {}
@@ -116,6 +118,7 @@ class Revival:
             runtime, self.runtime = self.runtime, None
             if runtime is not None:
                 runtime.park(0.0)
+                self._replaced = runtime
         self.revive()
 
     # -- around a fork
@@ -123,16 +126,18 @@ class Revival:
     def park(self) -> None:
         """Before a fork, in the parent: leave no thread and no lock to be copied."""
         self.flag[0] = 0
+        exits.join_multiprocessing()
+        deadline = time.monotonic() + _PARK_SECONDS
         waker, self._waker = self._waker, None
         if waker is not None:
-            waker.cancel(_PARK_SECONDS)
+            waker.cancel(_left(deadline))
         # A revival that is under way may be about to start threads; those that come
         # later see that a fork is under way.
-        with self._locked(_PARK_SECONDS):
+        with self._locked(_left(deadline)):
             self.flag[0] = 0
             runtime = self.runtime
             if runtime is not None and runtime.pid == os.getpid():
-                runtime.park(_PARK_SECONDS)
+                runtime.park(_left(deadline))
 
     def reset_after_fork(self) -> None:
         """After a fork, in the child: drop what is the parent's, and begin anew."""
@@ -167,6 +172,9 @@ class Revival:
             runtime = None
         if runtime is None:
             runtime = self._make()
+            replaced, self._replaced = self._replaced, None
+            if replaced is not None:
+                runtime.succeed(replaced)
             self.runtime = runtime
             self._adopt(runtime)
         runtime.look()
@@ -192,6 +200,7 @@ class Revival:
 
     def _abandon(self) -> None:
         runtime, self.runtime = self.runtime, None
+        self._replaced = None
         self._adopt(None)
         if runtime is not None:
             runtime.abandon()
@@ -209,6 +218,10 @@ class Revival:
 
     def _lock(self) -> threading.Lock:
         return self._locks.setdefault(os.getpid(), threading.Lock())
+
+
+def _left(deadline: float) -> float:
+    return max(0.0, deadline - time.monotonic())
 
 
 def _weakly(method: Callable[[], None]) -> Callable[[], None]:

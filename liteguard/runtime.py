@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Callable, Optional
 
 from liteguard.checker import Recording
 from liteguard.parts import make_parts
+from liteguard.process import exits
 from liteguard.process.worker import PeriodicWorker
 
 if TYPE_CHECKING:
@@ -155,10 +156,18 @@ class Runtime:
 
     def park(self, timeout_seconds: float) -> None:
         """Let go of threads, journal and leadership, keeping what can be taken up."""
+        deadline = time.monotonic() + timeout_seconds
         self.stop_threads(timeout_seconds)
         self.recorder.seal()
         self.flusher.release()
-        self.refresher.park(timeout_seconds)
+        self.refresher.park(max(0.0, deadline - time.monotonic()))
+
+    def succeed(self, earlier: Runtime) -> None:
+        """Take up what *earlier*, parked in this same process, can no longer deliver.
+
+        It could not write to its folder any more, and kept in memory what came then.
+        """
+        self.flusher.succeed(earlier.flusher)
 
     def abandon(self) -> None:
         """Let go of what was inherited over a fork, without touching its contents."""
@@ -201,6 +210,7 @@ class Runtime:
         if self.refresher.is_settled:
             self._settled.set()
         self._tell()
+        exits.join_celery()
         self._contexts.refresh_one(self.transport.fetch_bundle)
         return delay_seconds
 

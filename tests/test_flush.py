@@ -553,6 +553,44 @@ def test_deadline_ends_a_request_that_hangs(
     assert len(bench.unadopted.take()) == 1
 
 
+def test_successor_sends_what_the_earlier_could_keep_in_memory_only(
+    benches: Callable[..., Bench], tmp_path: Path
+) -> None:
+    """The user changed, so the client goes on in another folder and loses nothing."""
+    latest = benches(tmp_path)
+    for _ in range(2):
+        earlier, latest = latest, benches(tmp_path / "gone", capacity=2)
+        latest.check(3)
+        latest.flusher.succeed(earlier.flusher)
+    last = benches(tmp_path)
+    last.flusher.succeed(latest.flusher)
+    last.check(1)
+    assert last.flush_now()
+    signals = [signal for batch in last.server.batches() for signal in batch]
+    assert len({signal["signalId"] for signal in signals}) == len(signals) == 5
+    assert sum(signal["droppedSignalsSinceLast"] for signal in signals) == 2
+
+
+def test_successor_waits_for_the_answer_to_the_earlier(
+    benches: Callable[..., Bench],
+) -> None:
+    """What is on its way when the client goes on elsewhere is not sent by both."""
+    earlier, later = benches(), benches()
+    earlier.check(3)
+    later.flusher.succeed(earlier.flusher)
+    earlier.server.may_answer.clear()
+    sending = threading.Thread(target=earlier.flusher.flush_once)
+    sending.start()
+    assert earlier.server.asked.wait(TIMEOUT_SECONDS)
+    assert not later.flush_now()
+    earlier.server.may_answer.set()
+    sending.join()
+    earlier.check(2)
+    assert later.flush_now()
+    assert not earlier.flusher.flush_until(time.monotonic())
+    assert len(later.server.ids()) == 5
+
+
 def test_two_threads_take_turns(bench: Bench) -> None:
     """While one thread is sending, another sends nothing and does not wait for ever."""
     bench.check(3)

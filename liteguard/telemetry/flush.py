@@ -76,6 +76,7 @@ class Flusher:
         # Held while sending, and never waited for without a deadline: a thread left
         # behind by a fork may still be in the middle of its request.
         self._turn = threading.Lock()
+        self._earlier: Optional[Flusher] = None
         self.sent = 0
         self.dropped = 0
         self.last_error: Optional[str] = None
@@ -122,7 +123,26 @@ class Flusher:
         finally:
             self._turn.release()
         self._after_success()
-        return self._recorder.buffered == 0
+        return self._earlier is None and self._recorder.buffered == 0
+
+    def succeed(self, earlier: Flusher) -> None:
+        """Deliver what *earlier*, of this process, has in memory. Never blocks.
+
+        Begins when *earlier* has the answer to its last request.
+        """
+        self._earlier = earlier
+
+    def retire(self, successor: Recorder) -> bool:
+        """Leave what is in memory to *successor*; return ``False`` while still sending.
+
+        Never blocks. Having retired, this sends nothing more.
+        """
+        # The turn is never given back.
+        if not self._take_over(successor) or not self._turn.acquire(blocking=False):
+            return False
+        dropped = self._undelivered + self._recorder.take_overflow()
+        successor.take_over(self._recorder, dropped)
+        return True
 
     def release(self) -> None:
         """Leave adopted journals to the next leader."""
@@ -130,6 +150,7 @@ class Flusher:
             self._adopter.release()
 
     def _send_everything(self, deadline: float) -> None:
+        self._take_over(self._recorder)
         self._recorder.drain()
         for file in self._recorder.files():
             if not file.is_finished:
@@ -144,6 +165,11 @@ class Flusher:
         self._recorder.forget_delivered()
         if time.monotonic() < deadline:
             self._send_observations(deadline)
+
+    def _take_over(self, successor: Recorder) -> bool:
+        if self._earlier is not None and self._earlier.retire(successor):
+            self._earlier = None
+        return self._earlier is None
 
     def _adopt(self, adopter: Adopter, deadline: float) -> None:
         if self._is_leading():

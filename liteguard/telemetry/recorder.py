@@ -20,10 +20,7 @@ from liteguard.telemetry.execution import (
     new_id,
 )
 from liteguard.telemetry.journal import Journal, JournalFull, LeasedJournal
-from liteguard.telemetry.journal_file import (
-    JournalFile,
-    Owner,
-)
+from liteguard.telemetry.journal_file import JournalFile, Owner
 from liteguard.telemetry.journal_folder import create_journal_file
 from liteguard.telemetry.measurement import ProcessReadings
 from liteguard.telemetry.texts import callsite_at, document_at, name_at
@@ -142,6 +139,13 @@ class Recorder:
         """Drop the sealed journals that are delivered, by whichever process."""
         with self._lock:
             self._sealed = [file for file in self._sealed if file.unsettled()]
+
+    def take_over(self, earlier: Recorder, undelivered: int) -> None:
+        """Hold from now on what *earlier*, of this process, has only in memory."""
+        left = [file for file in earlier.files() if file.path is None]
+        with self._lock:
+            self._sealed = [*left, *self._sealed]
+            self._overflowed += undelivered
 
     def drain(self) -> None:
         """Bring what was queued into a journal, unless another thread does so now."""
