@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 import os
+import sys
 from typing import TYPE_CHECKING, Callable, Optional
 
 if TYPE_CHECKING:
@@ -57,9 +57,8 @@ class _Chain:
 
 
 def _module() -> Optional[ModuleType]:
-    try:
-        module = importlib.import_module("uwsgi")
-    except ImportError:
-        return None
+    # uWSGI puts it there before it runs anything; to look for it elsewhere would cost
+    # each process a search of its path.
+    module = sys.modules.get("uwsgi")
     # Only the module that uWSGI itself provides can tell who the master is.
     return module if hasattr(module, "masterpid") else None
