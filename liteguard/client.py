@@ -55,8 +55,8 @@ class LiteguardClient(GuardChecks):
         options: Union[ClientOptions, Mapping[str, Any], None] = None,
         **option_fields: Any,
     ) -> None:
-        # Here and not above: it brings requests, filelock and orjson, three quarters of
-        # the cost of "import liteguard", to programs that only import.
+        # Here and not above: it brings requests and orjson, three quarters of the cost
+        # of "import liteguard", to programs that only import.
         from liteguard.lifecycle import Lifecycle  # noqa: PLC0415
 
         token = resolve_token(project_client_token)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import subprocess
 import sys
@@ -22,6 +23,7 @@ FAST: dict[str, Any] = {
     "reload_rate_seconds": 0.05,
     "flush_rate_seconds": 0.2,
 }
+NUMBERS = itertools.count(1)
 TOKEN = "pct-for-tests-only"  # noqa: S105  opens nothing
 
 
@@ -61,17 +63,25 @@ def running(
 
 @contextlib.contextmanager
 def program(
-    code: str, backend: Backend, state_dir: Path
+    code: str, backend: Backend, state_dir: Path, *arguments: str
 ) -> Iterator[subprocess.Popen[str]]:
     """Run *code* as a program of its own, in which every warning is an error.
 
     It finds the local backend by its variables; its standard streams are pipes. It is
     killed at the end of the block, if it still runs.
+
+    Args:
+        code: The program. It is the main module, which its children can import.
+        backend: The local backend.
+        state_dir: The state folder; the program is written to a file beside it.
+        arguments: What it finds in ``sys.argv``.
     """
+    script = state_dir.with_name(f"program-{next(NUMBERS)}.py")
+    script.write_text(code)
     rates = {f"LITEGUARD_{name.upper()}": str(rate) for name, rate in FAST.items()}
     variables = {**os.environ, **backend.variables(state_dir), **rates}
     with subprocess.Popen(
-        [sys.executable, "-W", "error", "-c", code],
+        [sys.executable, "-W", "error", str(script), *arguments],
         env={**variables, "PYTHONPATH": str(ROOT)},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

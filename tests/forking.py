@@ -7,9 +7,14 @@ import ctypes
 import json
 import os
 import signal
+import threading
 import time
 import traceback
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, NoReturn
+
+from conftest import own_threads
+from waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -87,6 +92,46 @@ def as_ordinary_user(action: Callable[[], Any]) -> Any:
 def fork_without_hooks() -> int:
     """Fork as an embedding server does: the interpreter does not notice."""
     return int(ctypes.PyDLL(None).fork())
+
+
+def fork_a_parked_process() -> int:
+    """Fork as uWSGI does: no hook runs, and the parent has no thread of the package.
+
+    One that waits for the interpreter at such a fork would leave the interpreter's own
+    lock unusable in the child, whatever library it is of.
+    """
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0)
+    os.waitpid(pid, 0)
+    return fork_without_hooks()
+
+
+def fork_between_rounds() -> int:
+    """Fork without hooks while the threads of the package are asleep."""
+    before = _look_at_threads()
+    until(lambda: _look_at_threads() != before)
+    until(_are_threads_asleep)
+    return fork_without_hooks()
+
+
+def _are_threads_asleep() -> bool:
+    before = _look_at_threads()
+    threading.Event().wait(0.02)
+    states = {line.split()[1] for line in before if line.startswith("State")}
+    return states == {"S"} and before == _look_at_threads()
+
+
+def _look_at_threads() -> list[str]:
+    """Return of each thread of the package its state and how often it was switched."""
+    tasks = Path("/proc/self/task")
+    statuses = [tasks / str(thread.native_id) / "status" for thread in own_threads()]
+    return [
+        line
+        for status in statuses
+        for line in status.read_text().splitlines()
+        if line.startswith(("State", "voluntary", "nonvoluntary"))
+    ]
 
 
 @contextlib.contextmanager

@@ -3,69 +3,35 @@
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import os
 import signal
 import threading
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable
 
 import pytest
 
+from accounts import arrived, checks, deliver_all
 from clients import active_user, prepared, program, running
 from conftest import own_threads
-from forking import Child, fork_without_hooks, in_child, living, sleep_for_ever
+from forking import (
+    Child,
+    fork_a_parked_process,
+    fork_between_rounds,
+    in_child,
+    living,
+    sleep_for_ever,
+)
 from liteguard import Role
 from waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from backends import Backend
     from liteguard import LiteguardClient
 
 Fork = Callable[[], int]
-
-
-def fork_a_parked_process() -> int:
-    """Fork as uWSGI does: no hook runs, and the parent has no thread of the package.
-
-    One that waits for the interpreter at such a fork would leave the interpreter's own
-    lock unusable in the child, whatever library it is of.
-    """
-    pid = os.fork()
-    if pid == 0:
-        os._exit(0)
-    os.waitpid(pid, 0)
-    return fork_without_hooks()
-
-
-def fork_between_rounds() -> int:
-    """Fork without hooks while the threads of the package are asleep."""
-    before = _look_at_threads()
-    until(lambda: _look_at_threads() != before)
-    until(_are_threads_asleep)
-    return fork_without_hooks()
-
-
-def _are_threads_asleep() -> bool:
-    before = _look_at_threads()
-    threading.Event().wait(0.02)
-    states = {line.split()[1] for line in before if line.startswith("State")}
-    return states == {"S"} and before == _look_at_threads()
-
-
-def _look_at_threads() -> list[str]:
-    """Return of each thread of the package its state and how often it was switched."""
-    tasks = Path("/proc/self/task")
-    statuses = [tasks / str(thread.native_id) / "status" for thread in own_threads()]
-    return [
-        line
-        for status in statuses
-        for line in status.read_text().splitlines()
-        if line.startswith(("State", "voluntary", "nonvoluntary"))
-    ]
 
 
 WAYS = pytest.mark.parametrize("fork", [os.fork, fork_a_parked_process])
@@ -90,29 +56,6 @@ def unhurried(open_guard: Backend, state_dir: Path) -> Iterator[LiteguardClient]
     """Run a client that flushes only when it is told to."""
     with running(open_guard, state_dir, flush_rate_seconds=60) as started:
         yield started
-
-
-def checks(client: LiteguardClient, count: int) -> int:
-    """Make checks that must be open and return this process's pid."""
-    assert all(client.is_open("open.guard", fallback=False) for _ in range(count))
-    return os.getpid()
-
-
-def arrived(backend: Backend, count: int) -> bool:
-    """Whether *count* signals have arrived, none of them twice."""
-    summary = backend.signal_summary()
-    assert summary["total"] == summary["distinct"] <= count
-    assert summary["droppedSignals"] == 0
-    return summary["distinct"] == count
-
-
-def deliver_all(client: LiteguardClient, backend: Backend, count: int) -> None:
-    """Flush until *count* signals have arrived, none of them twice.
-
-    For clients that flush only when told to: a child that ends abruptly in the middle
-    of a request leaves its batch to be repeated.
-    """
-    until(lambda: client.flush_signals() and arrived(backend, count))
 
 
 # -- a child
@@ -401,83 +344,6 @@ def test_parked_parent_delivers_when_it_is_told_to(
     assert arrived(open_guard, 4)
 
 
-# -- many forks
-
-
-def test_three_generations_all_answer_and_deliver(
-    unhurried: LiteguardClient, open_guard: Backend
-) -> None:
-    """Each generation checks before and after it forks, by both ways in turn."""
-
-    def generation(left: int) -> int:
-        checks(unhurried, 2)
-        below = 0
-        if left:
-            fork = fork_a_parked_process if left % 2 else os.fork
-            below = in_child(lambda: generation(left - 1), fork=fork)
-        checks(unhurried, 1)
-        return below + 3
-
-    assert generation(3) == 12
-    deliver_all(unhurried, open_guard, 12)
-
-
-def test_fork_in_a_thread_works(
-    unhurried: LiteguardClient, open_guard: Backend
-) -> None:
-    """Whichever thread forks, child and parent go on."""
-    with ThreadPoolExecutor(1) as pool:
-        pool.submit(checks, unhurried, 1).result()
-        pool.submit(in_child, lambda: checks(unhurried, 2)).result()
-        pool.submit(checks, unhurried, 1).result()
-    deliver_all(unhurried, open_guard, 4)
-
-
-def test_forks_while_threads_check_lose_nothing(
-    unhurried: LiteguardClient, open_guard: Backend
-) -> None:
-    """Every check of every thread and child arrives once; nothing hangs."""
-    made: list[int] = []
-    go_on = threading.Event()
-
-    def work() -> None:
-        count = 0
-        while not go_on.wait(0.0005):
-            count += checks(unhurried, 1) > 0
-        made.append(count)
-
-    threads = [threading.Thread(target=work) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for _ in range(8):
-        in_child(lambda: checks(unhurried, 3))
-    go_on.set()
-    for thread in threads:
-        thread.join()
-    deliver_all(unhurried, open_guard, sum(made) + 8 * 3)
-
-
-def test_process_that_forks_for_each_job_delivers_them(
-    open_guard: Backend, state_dir: Path
-) -> None:
-    """No child lives for a whole interval, and the parent makes no check."""
-    lifetime_seconds, interval_seconds = 0.2, 0.5
-    with running(open_guard, state_dir, flush_rate_seconds=interval_seconds) as client:
-
-        def job() -> bool:
-            checks(client, 2)
-            return not threading.Event().wait(lifetime_seconds)
-
-        jobs = 0
-        while open_guard.signal_summary()["distinct"] < 10:
-            assert in_child(job)
-            jobs += 1
-            assert jobs < 60
-        checks(client, 1)
-        # A child that ends in the middle of a request leaves its batch to be repeated.
-        until(lambda: open_guard.signal_summary()["distinct"] == jobs * 2 + 1)
-
-
 def test_two_clients_survive_a_fork(
     client: LiteguardClient, open_guard: Backend, state_dir: Path
 ) -> None:
@@ -531,27 +397,6 @@ def test_child_leads_after_its_parent_was_killed(
     os.close(tell)
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
-
-
-# -- other ways to fork
-
-
-def _in_pool(client: LiteguardClient, count: int) -> int:
-    return checks(client, count)
-
-
-def test_child_of_multiprocessing_works(
-    unhurried: LiteguardClient, open_guard: Backend
-) -> None:
-    """Children that multiprocessing forks answer; what they recorded arrives."""
-    context = multiprocessing.get_context("fork")
-    for _ in range(2):
-        process: Any = context.Process(target=_in_pool, args=(unhurried, 3))
-        process.start()
-        process.join(30)
-        assert process.exitcode == 0
-    checks(unhurried, 1)
-    deliver_all(unhurried, open_guard, 7)
 
 
 QUIET = """

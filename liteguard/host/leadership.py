@@ -16,7 +16,6 @@ import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Callable
 
-import filelock
 import orjson
 
 from liteguard.host.descriptors import OwnDescriptor
@@ -31,35 +30,27 @@ _BEATS_PER_STALE = 6.0
 _SIGNING_SECONDS = 1.0
 _LONGEST_SIGNATURE_BYTES = 4096
 
-if hasattr(filelock, "lock_descriptor"):
+with contextlib.suppress(ImportError):  # Windows: nothing there is shared
+    import fcntl
 
-    def _try_lock(descriptor: int) -> bool:
-        return filelock.lock_descriptor(descriptor, blocking=False)
 
-    def _unlock(descriptor: int) -> None:
-        filelock.unlock_descriptor(descriptor)
-
-else:  # filelock below 3.30, all that Python 3.9 can install
-    with contextlib.suppress(ImportError):  # Windows: nothing there is shared
-        import fcntl
-
-    def _try_lock(descriptor: int) -> bool:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
-
-    def _unlock(descriptor: int) -> None:
-        fcntl.flock(descriptor, fcntl.LOCK_UN)
+def _try_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 class LeaderLock:
     """The right to ask the backend, held by at most one process of the host.
 
-    The descriptor is our own, not filelock's: a lock belongs to the open file, which
-    a fork shares, so a child must close its copy without unlocking it. Used by the
-    refresh thread, and by whoever forks or shuts down.
+    A lock belongs to the open file, which a fork shares, so a child must close its
+    copy without unlocking it. Used by the refresh thread, and by whoever forks or shuts
+    down.
+
+    Not taken by way of filelock, which uses the same locks: filelock 3.30 and newer,
+    once imported, makes forks fail while another thread forks.
 
     Args:
         path: The lock file. Replaced, but never deleted: two processes would lead.
@@ -129,14 +120,15 @@ class LeaderLock:
             file = self._held.pop()
             if file.is_ours and self._identity.pid == os.getpid():
                 # Closing is not enough: a child may keep a copy that it never uses.
-                _unlock(file.number)
+                fcntl.flock(file.number, fcntl.LOCK_UN)
             file.close()
 
     def park(self, timeout_seconds: float) -> None:
         """Give leadership up and refuse it until `unpark`."""
         self._is_parked = True
-        if not self._has_gate:
-            self._has_gate = self._gate.acquire(timeout=timeout_seconds)
+        # Several threads may fork at once: who comes too late must not undo this.
+        if not self._has_gate and self._gate.acquire(timeout=timeout_seconds):
+            self._has_gate = True
         self.release()
 
     def unpark(self) -> None:

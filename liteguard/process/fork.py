@@ -15,17 +15,14 @@ import weakref
 from pathlib import Path
 from typing import Callable, Optional, Protocol, Union
 
-# filelock 3.30 and newer takes part in forks itself. Imported after our hooks were
-# registered, it would close its gate before they run, and they could wait for a thread
-# that waits at that gate.
-import filelock  # noqa: F401
-
 _MADV_WIPEONFORK = 18
 _SMAPS = Path("/proc/self/smaps")
 # An after-hook that never comes (uWSGI runs some hooks and not others) must not
 # keep a process parked: no fork takes this long.
 _LONGEST_FORK_SECONDS = 1.0
 _MOST_ERRORS = 10
+# Forks in fork hooks in fork hooks; where no end is told, as above, they add up.
+_MOST_NESTED = 10
 
 
 class Forkable(Protocol):
@@ -45,17 +42,23 @@ class _Forks:
         self.clients: tuple[weakref.ref[Forkable], ...] = ()
         self.registration = threading.Lock()
         self.has_hooks = False
-        self.begun: dict[int, float] = {}
+        # By thread: several may fork at once, and the hook of another library may fork.
+        self.begun: dict[int, tuple[float, ...]] = {}
         self.errors: list[Exception] = []
         self.kernel_wipes: Optional[bool] = None
 
     def before(self) -> None:
-        self.begun[threading.get_ident()] = time.monotonic()
+        thread = threading.get_ident()
+        outer = self.begun.get(thread, ())[-_MOST_NESTED:]
+        self.begun[thread] = (*outer, time.monotonic())
         for client in self._living():
             self._guarded(client.park)
 
     def after_in_parent(self) -> None:
-        self.begun.pop(threading.get_ident(), None)
+        thread = threading.get_ident()
+        outer = self.begun.pop(thread, ())[:-1]
+        if outer:
+            self.begun[thread] = outer
 
     def after_in_child(self) -> None:
         self.registration = threading.Lock()
@@ -94,7 +97,7 @@ def is_under_way() -> bool:
     if not begun:
         return False
     earliest = time.monotonic() - _LONGEST_FORK_SECONDS
-    return any(moment > earliest for moment in list(begun.values()))
+    return any(moments[-1] > earliest for moments in list(begun.values()))
 
 
 def take_errors() -> list[Exception]:
