@@ -41,6 +41,7 @@ class Lifecycle:
         self._options = options
         self._contexts = ProtectedBundles(options.refresh_rate_seconds)
         self._standby = Standby(options.flush_size * options.flush_buffer_multiplier)
+        self._snapshot: Optional[Snapshot] = None
         self._listeners: tuple[Listener, ...] = ()
         # Kept over forks: what the parent has said need not be said by each child.
         self._folder_trouble = Trouble("liteguard: the state folder is used again")
@@ -152,6 +153,7 @@ class Lifecycle:
             standby=self._standby,
             folder_trouble=self._folder_trouble,
             on_lost_folder=self._revival.replace,
+            snapshot=self._snapshot,
         )
 
     def _adopt(self, runtime: Optional[Runtime]) -> None:
@@ -168,6 +170,8 @@ class Lifecycle:
         self.checker.table = GuardTable(
             snapshot.documents, on_problem=_log_problem, previous=self.checker.table
         )
+        # The table first: a child forked in between sees the snapshot as new.
+        self._snapshot = snapshot
 
     def _tell_listeners(self) -> None:
         """Tell what changed since the last time, however many bundles ago."""

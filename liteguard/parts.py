@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Callable, Optional
 
 from liteguard.errors import StateFolderError
+from liteguard.host.in_force import BundleInForce
 from liteguard.host.leadership import LeaderLock
 from liteguard.host.polls import PollLog
-from liteguard.host.refresh import Refresher, Shared
+from liteguard.host.refresh import Refresher
 from liteguard.host.snapshots import Snapshot, SnapshotStore
 from liteguard.host.statedir import StateFolder, open_state_folder
 from liteguard.process import uwsgi
@@ -64,6 +65,7 @@ def make_parts(
     standby: Standby,
     folder_trouble: Trouble,
     on_many: Callable[[], None],
+    snapshot: Optional[Snapshot],
 ) -> Parts:
     """Make the parts for the calling process. Blocks for a few file operations.
 
@@ -74,16 +76,17 @@ def make_parts(
         standby: What was recorded before there was a recorder in this process.
         folder_trouble: Told when the state folder cannot be used.
         on_many: Called when many records wait.
+        snapshot: What is in force already.
     """
     identity = current_identity()
     folder = _open_folder(token, options, folder_trouble)
     transport = _make_transport(token, options, identity)
-    shared = _share(folder, token, identity, options)
+    lock = _make_lock(folder, identity, options)
     refresher = Refresher(
         fetch=transport.fetch_bundle,
-        publish=publish,
+        bundle=_make_bundle(folder, token, publish, snapshot),
         polls=PollLog(folder.polls_path if folder else None, identity.boot_id),
-        shared=shared,
+        lock=lock,
         boot_id=identity.boot_id,
         refresh_rate_seconds=options.refresh_rate_seconds,
         reload_rate_seconds=options.reload_rate_seconds,
@@ -104,7 +107,7 @@ def make_parts(
         pid=identity.pid,
         folder=folder,
         transport=transport,
-        lock=shared.lock if shared else None,
+        lock=lock,
         refresher=refresher,
         recorder=recorder,
         unadopted=unadopted,
@@ -145,20 +148,27 @@ def _make_recorder(
     )
 
 
-def _share(
+def _make_bundle(
     folder: Optional[StateFolder],
     token: str,
-    identity: ProcessIdentity,
-    options: ClientOptions,
-) -> Optional[Shared]:
+    publish: Callable[[Snapshot], None],
+    snapshot: Optional[Snapshot],
+) -> BundleInForce:
+    path = folder.snapshot_path if folder else None
+    store = SnapshotStore(path, token, snapshot) if path else None
+    return BundleInForce(store, publish, snapshot=snapshot)
+
+
+def _make_lock(
+    folder: Optional[StateFolder], identity: ProcessIdentity, options: ClientOptions
+) -> Optional[LeaderLock]:
     if folder is None:
         return None
     # A leader in the middle of a long request is no leader that does nothing.
     stale_after_seconds = max(_STALE_SECONDS, 4 * options.http_timeout_seconds)
-    lock = LeaderLock(
+    return LeaderLock(
         folder.leader_lock_path, identity, stale_after_seconds=stale_after_seconds
     )
-    return Shared(lock, SnapshotStore(folder.snapshot_path, token))
 
 
 def _open_folder(

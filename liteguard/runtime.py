@@ -41,6 +41,7 @@ class Runtime:
         folder_trouble: Told when the state folder cannot be used.
         on_lost_folder: Called when the state folder is gone or another user's: the
             runtime must be made anew.
+        snapshot: What is in force already, from an earlier runtime or a parent's.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class Runtime:
         standby: Standby,
         folder_trouble: Trouble,
         on_lost_folder: Callable[[], None],
+        snapshot: Optional[Snapshot],
     ) -> None:
         parts = make_parts(
             token=token,
@@ -62,6 +64,7 @@ class Runtime:
             standby=standby,
             folder_trouble=folder_trouble,
             on_many=self._wake_flush,
+            snapshot=snapshot,
         )
         self.pid = parts.pid
         self.folder = parts.folder

@@ -15,6 +15,7 @@ import pytest
 
 from clients import TOKEN, prepared, program, running
 from conftest import own_threads
+from forking import in_child
 from line import Line
 from liteguard import ClientStatus, LiteguardClient, Role
 from waiting import until
@@ -31,6 +32,23 @@ def open_guard(backend: Backend) -> Backend:
     """Return the backend with one guard that is open."""
     backend.create_guard("open.guard", default_value=True)
     return backend
+
+
+def test_child_keeps_the_guards_that_it_inherited(
+    open_guard: Backend, state_dir: Path
+) -> None:
+    """A fork makes no process read and compile again what has not changed."""
+    with running(open_guard, state_dir, refresh_rate_seconds=60) as client:
+        assert client.is_open("open.guard")
+        table = client._lifecycle.checker.table
+        generation = client.status().generation
+
+        def is_kept() -> bool:
+            assert client.is_open("open.guard")
+            assert client.status().generation == generation
+            return client._lifecycle.checker.table is table
+
+        assert in_child(is_kept)
 
 
 # -- another process

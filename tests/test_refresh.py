@@ -6,7 +6,7 @@ import logging
 import resource
 import shutil
 import threading
-from typing import TYPE_CHECKING, Any, Callable
+from typing import TYPE_CHECKING, Any, Callable, Optional
 
 import pytest
 
@@ -17,9 +17,10 @@ from liteguard.errors import (
     TransportRejected,
     TransportTimeout,
 )
+from liteguard.host.in_force import BundleInForce
 from liteguard.host.leadership import LeaderLock
 from liteguard.host.polls import PollLog
-from liteguard.host.refresh import Refresher, Shared
+from liteguard.host.refresh import Refresher
 from liteguard.host.snapshots import Snapshot, SnapshotStore
 from liteguard.process.identity import current_identity
 from liteguard.transport import BundleAnswer
@@ -87,25 +88,29 @@ class Process:
 
     Args:
         host: The host.
-        more: Arguments of the `Refresher`.
+        more: Arguments of the `Refresher`; *alone* for one without a state folder,
+            *inherited* for the snapshot that is in force from the beginning.
     """
 
     def __init__(self, host: Host, **more: Any) -> None:
         self.published: list[Snapshot] = []
         self._host = host
         folder = host.folder
-        shared = None
+        lock = store = polls_path = None
+        inherited: Optional[Snapshot] = more.pop("inherited", None)
         if not more.pop("alone", False):
             lock = LeaderLock(
                 folder / "leader-1.lock", current_identity(), clock=host.clock
             )
-            shared = Shared(lock, SnapshotStore(folder / "bundle-1.json", TOKEN))
-        polls_path = folder / "polls-1.json" if shared else None
+            store = SnapshotStore(folder / "bundle-1.json", TOKEN, inherited)
+            polls_path = folder / "polls-1.json"
         arguments: dict[str, Any] = {
             "fetch": host.backend,
-            "publish": self.published.append,
+            "bundle": BundleInForce(
+                store, self.published.append, snapshot=inherited, clock=host.clock
+            ),
             "polls": PollLog(polls_path, BOOT, clock=host.clock),
-            "shared": shared,
+            "lock": lock,
             "boot_id": BOOT,
             "refresh_rate_seconds": 60.0,
             "reload_rate_seconds": 1.0,
@@ -619,7 +624,7 @@ def test_a_start_waits_for_the_first_bundle(host: Host) -> None:
     """Nothing is settled before the first poll, and all is after it."""
     leader, follower = host.process(), host.process()
     assert not leader.refresher.is_settled
-    follower.refresher._shared.lock.park(0.0)  # type: ignore[union-attr]  # it follows
+    follower.refresher._lock.park(0.0)  # type: ignore[union-attr]  # it follows
     assert follower.refresher.refresh_once() < 0.1
     leader.refresher.refresh_once()
     follower.refresher.refresh_once()
@@ -663,6 +668,38 @@ def test_a_start_takes_a_recent_snapshot_without_asking(host: Host) -> None:
     second.refresher.refresh_once()
     assert second.names == ["first"]
     assert len(host.backend.asked_at) == 1
+
+
+def test_a_child_does_not_read_again_what_it_inherited(host: Host) -> None:
+    """It is in force from the beginning, and the next change is followed."""
+    parent = host.process()
+    host.run(1.0, parent)
+    child = host.process(inherited=parent.refresher.snapshot)
+    child.refresher.reload()
+    assert child.published == []
+    assert child.refresher.is_settled
+    host.backend.edit("second")
+    host.run(70.0, parent, child)
+    assert [list(each.documents) for each in child.published] == [["second"]]
+
+
+def test_a_child_with_another_folder_shares_there_what_it_inherited(
+    host: Host, tmp_path: Path
+) -> None:
+    """It writes a snapshot at once, and asks the backend for what has changed."""
+    parent = host.process()
+    host.run(1.0, parent)
+    folder = tmp_path / "of another user"
+    folder.mkdir()
+    elsewhere = Host(folder)
+    elsewhere.backend.etag = host.backend.etag
+    child = elsewhere.process(inherited=parent.refresher.snapshot)
+    child.refresher.refresh_once()
+    follower = elsewhere.process()
+    follower.refresher.reload()
+    assert follower.names == ["first"]
+    assert elsewhere.backend.etags == [host.backend.etag]
+    elsewhere.close()
 
 
 def test_a_start_waits_for_what_replaces_an_old_snapshot(host: Host) -> None:

@@ -27,6 +27,7 @@ class BundleInForce:
     Args:
         store: The snapshot; ``None`` for a process on its own.
         publish: Puts a bundle into force.
+        snapshot: What is in force already, if this process inherited it.
         clock: Monotonic seconds.
     """
 
@@ -34,7 +35,9 @@ class BundleInForce:
         self,
         store: Optional[SnapshotStore],
         publish: Callable[[Snapshot], None],
-        clock: Callable[[], float],
+        *,
+        snapshot: Optional[Snapshot] = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
         self._publish = publish
@@ -42,7 +45,7 @@ class BundleInForce:
         self._trouble = Trouble("liteguard: the snapshot can be used again")
         self._restore_at = -math.inf
         self._is_unreadable = False
-        self.snapshot: Optional[Snapshot] = None
+        self.snapshot = snapshot
         self.is_ahead = False
         """Whether the snapshot on disk is older than what is in force here."""
         self.is_damaged = False

@@ -6,19 +6,18 @@ import logging
 import random
 import threading
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Callable, Optional
 
 from liteguard.backoff import Backoff
 from liteguard.errors import BundleError, LiteguardError
 from liteguard.evaluation.bundle import decode_bundle
-from liteguard.host.in_force import BundleInForce
 from liteguard.host.polls import PollLog, PollRecord
 from liteguard.process.logs import Trouble, logger
 
 if TYPE_CHECKING:
+    from liteguard.host.in_force import BundleInForce
     from liteguard.host.leadership import LeaderLock
-    from liteguard.host.snapshots import Snapshot, SnapshotStore
+    from liteguard.host.snapshots import Snapshot
     from liteguard.transport import BundleAnswer
 
 _REFUSED = (401, 403)
@@ -29,19 +28,6 @@ _START_HURRY = 0.05
 _FOLDER_GONE = (FileNotFoundError, NotADirectoryError, PermissionError)
 
 
-@dataclass(frozen=True)
-class Shared:
-    """What lies in the state folder; a standalone process has none.
-
-    Args:
-        lock: Who leads.
-        store: The snapshot.
-    """
-
-    lock: LeaderLock
-    store: SnapshotStore
-
-
 class Refresher:
     """One round of refreshing: try to lead, look at the snapshot, fetch if it is time.
 
@@ -50,9 +36,9 @@ class Refresher:
 
     Args:
         fetch: Asks the backend, given the etag in force.
-        publish: Puts a bundle into force.
+        bundle: The bundle in force, and the snapshot.
         polls: When the backend was last asked.
-        shared: The state folder's files; ``None`` for a standalone process.
+        lock: Who leads; ``None`` for a standalone process.
         boot_id: This boot, for the record of polls.
         refresh_rate_seconds: Shortest interval between two fetches of the host.
         reload_rate_seconds: Interval between two looks at the snapshot.
@@ -64,9 +50,9 @@ class Refresher:
         self,
         *,
         fetch: Callable[[str], BundleAnswer],
-        publish: Callable[[Snapshot], None],
+        bundle: BundleInForce,
         polls: PollLog,
-        shared: Optional[Shared],
+        lock: Optional[LeaderLock],
         boot_id: str,
         refresh_rate_seconds: float,
         reload_rate_seconds: float,
@@ -76,7 +62,7 @@ class Refresher:
     ) -> None:
         self._fetch = fetch
         self._polls = polls
-        self._shared = shared
+        self._lock = lock
         self._boot_id = boot_id
         self._refresh_rate_seconds = refresh_rate_seconds
         self._reload_rate_seconds = reload_rate_seconds
@@ -87,7 +73,7 @@ class Refresher:
         )
         self._backend = Trouble("liteguard: the backend answers again", quiet=quiet)
         self._locking = Trouble("liteguard: the state folder can be locked again")
-        self._bundle = BundleInForce(shared.store if shared else None, publish, clock)
+        self._bundle = bundle
         self._turn = threading.Lock()
         self._has_failed = False
         self.is_leading = False
@@ -158,23 +144,23 @@ class Refresher:
 
     def park(self, timeout_seconds: float) -> None:
         """Give leadership up, and do not take it again before `unpark`."""
-        if self._shared is not None:
-            self._shared.lock.park(timeout_seconds)
+        if self._lock is not None:
+            self._lock.park(timeout_seconds)
             self.is_leading = False
 
     def unpark(self) -> None:
         """Take part in the election again."""
-        if self._shared is not None:
-            self._shared.lock.unpark()
+        if self._lock is not None:
+            self._lock.unpark()
 
     def try_to_lead(self) -> None:
         """Lead from now on, if no other process does. Never waits."""
-        if self._shared is None:
+        if self._lock is None:
             self.is_leading = True
             return
         was_leading = self.is_leading
         try:
-            self.is_leading = self._shared.lock.try_acquire()
+            self.is_leading = self._lock.try_acquire()
         except OSError as error:
             self.is_leading = False
             self.has_lost_folder = isinstance(error, _FOLDER_GONE)
@@ -223,8 +209,8 @@ class Refresher:
 
     def _still_leads(self) -> bool:
         """Whether no other process may lead by now, and know better."""
-        if self.is_leading and self._shared is not None:
-            self.is_leading = self._shared.lock.is_held
+        if self.is_leading and self._lock is not None:
+            self.is_leading = self._lock.is_held
         return self.is_leading
 
     def _after_success(self, asked_at: float) -> None:

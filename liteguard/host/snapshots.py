@@ -14,7 +14,7 @@ import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, Optional
+from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 
 import orjson
 
@@ -28,7 +28,18 @@ if TYPE_CHECKING:
 _FORMAT = 1
 _LONGEST_HEADER_BYTES = 4096
 _LARGEST_INDEX_BYTES = 64 * 1024 * 1024
-_NOTHING = (0, 0, 0)
+
+
+class Origin(NamedTuple):
+    """A snapshot file at one moment. Any difference means that it was replaced.
+
+    Two writes may share one mtime: the inode and the size tell them apart.
+    """
+
+    path: Path
+    mtime_ns: int
+    inode: int
+    size: int
 
 
 @dataclass(frozen=True)
@@ -40,12 +51,14 @@ class Snapshot:
         etag: The backend's tag; "" if it gave none.
         refresh_rate_seconds: What the backend asked for; ``None`` if nothing.
         documents: Each guard's JSON by name.
+        origin: The file it was read from, as it was then; ``None`` if it was not.
     """
 
     generation: int
     etag: str
     refresh_rate_seconds: Optional[float]
     documents: Mapping[str, bytes]
+    origin: Optional[Origin] = None
 
 
 class SnapshotStore:
@@ -57,14 +70,15 @@ class SnapshotStore:
     Args:
         path: The snapshot file.
         token: The project client token; only a key derived from it is kept.
+        last: The snapshot in force, if this process inherited one.
     """
 
-    def __init__(self, path: Path, token: str) -> None:
+    def __init__(self, path: Path, token: str, last: Optional[Snapshot] = None) -> None:
         self._path = path
         self._key = blake2b(
             token.encode(), digest_size=32, person=b"liteguard-snap"
         ).digest()
-        self._seen: Optional[tuple[int, int, int]] = None
+        self._seen = last.origin if last else None
 
     def write(self, snapshot: Snapshot) -> None:
         """Replace the file. Blocks for the writing, not for the disk.
@@ -98,8 +112,7 @@ class SnapshotStore:
         except OSError:
             self._seen = None
             return None
-        # Two writes may share one mtime: the inode and the size tell them apart.
-        seen = (status.st_mtime_ns, status.st_ino, status.st_size)
+        seen = Origin(self._path, status.st_mtime_ns, status.st_ino, status.st_size)
         if seen == self._seen:
             return None
         self._seen = seen
@@ -117,7 +130,7 @@ class SnapshotStore:
             return None
         except OSError as error:
             # Too few descriptors, perhaps: that passes, so look again.
-            self._seen = _NOTHING
+            self._seen = Origin(self._path, 0, 0, 0)
             raise self._refusal(str(error.strerror)) from error
 
     def _read_from(self, file: _OpenSnapshot) -> Snapshot:
@@ -136,6 +149,7 @@ class SnapshotStore:
             etag=header["etag"],
             refresh_rate_seconds=header["refresh_rate_seconds"],
             documents=_Documents(file, self._decode(index), start),
+            origin=self._seen,
         )
 
     def _decode(self, data: bytes) -> dict[str, Any]:
