@@ -12,7 +12,7 @@ from liteguard.contexts import ProtectedBundles
 from liteguard.errors import NotReadyError
 from liteguard.evaluation.table import GuardTable
 from liteguard.host.rate_limits import RateLimits
-from liteguard.process import uwsgi
+from liteguard.process import exits, uwsgi
 from liteguard.process.logs import Trouble, logger
 from liteguard.revival import Revival
 from liteguard.runtime import Runtime
@@ -62,6 +62,7 @@ class Lifecycle:
         """Start in this process, and wait for a first bundle or the deadline."""
         deadline = time.monotonic() + self._options.start_timeout_seconds
         self._revival.want(self._options.start_timeout_seconds)
+        exits.watch(self)
         self._revival.revive()
         while self._revival.runtime is None and time.monotonic() < deadline:
             # Another thread is starting, or forking, at this moment.
@@ -93,6 +94,13 @@ class Lifecycle:
         if runtime is None or not self._revival.is_wanted:
             return True
         return runtime.flusher.flush_until(deadline)
+
+    def flush_before_exit(self, most_seconds: float) -> None:
+        """Send what this process recorded; blocks for one request's time at most."""
+        runtime = self._revival.runtime
+        if runtime is not None and runtime.pid == os.getpid():
+            seconds = min(most_seconds, self._options.http_timeout_seconds)
+            runtime.flusher.flush_until(time.monotonic() + seconds)
 
     def bind(self, context: ProtectedContext) -> None:
         """Get the bundle of a protected context. Blocks for one request."""

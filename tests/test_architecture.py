@@ -31,6 +31,7 @@ LAYERS = [
     "liteguard.process.logs",
     "liteguard.process.uwsgi",
     "liteguard.process.waker",
+    "liteguard.process.exits",
     "liteguard.process.fork",
     "liteguard.process.worker",
     "liteguard.options",
@@ -85,6 +86,7 @@ LAYERS = [
     "liteguard.lifecycle",
     "liteguard.client",
     "liteguard",
+    "liteguard.integrations.*",
     "liteguard.devserver*",
     "liteguard.demo*",
     "liteguard.cli",
@@ -105,7 +107,7 @@ def modules() -> dict[str, ast.Module]:
 
 
 MODULES = modules()
-FOLDERS = ["evaluation", "host", "process", "telemetry"]
+FOLDERS = ["evaluation", "host", "integrations", "process", "telemetry"]
 FACADES = {f"liteguard.{folder}" for folder in FOLDERS}
 
 

@@ -1,0 +1,3 @@
+"""One module for each framework or server. Import the one that you use."""
+
+from __future__ import annotations
