@@ -4,52 +4,18 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
-import sysconfig
 from typing import TYPE_CHECKING
 
 import pytest
 
-from serving import GUARD, HERE, PROGRAMS, ROOT, Server, is_alive, threads_of
+from serving import is_alive, threads_of
+from uwsgis import CHECKS_AT_IMPORT, HOOKS, LOADING, WORKERS, uwsgi
 from waiting import until
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from backends import Backend
-
-WORKERS = 4
-HOOKS = {
-    "plain": [],
-    "enable-threads": ["--enable-threads"],
-    "osafterfork": ["--py-call-osafterfork"],
-    "uwsgi-fork-hooks": ["--py-call-uwsgi-fork-hooks"],
-    "everything": [
-        "--enable-threads",
-        "--py-call-osafterfork",
-        "--py-call-uwsgi-fork-hooks",
-    ],
-}
-LOADING = {"preload": [], "lazy-apps": ["--lazy-apps"]}
-CHECKS_AT_IMPORT = 25
-
-
-def uwsgi(
-    backend: Backend,
-    folder: Path,
-    *arguments: str,
-    application: str = "application:app",
-    **variables: str,
-) -> Server:
-    """Return a uWSGI that is not started yet, with a guard at its backend."""
-    backend.create_guard(GUARD)
-    command = [str(PROGRAMS / "uwsgi"), "--http-socket", "127.0.0.1:{port}"]
-    command += ["-H", sys.prefix, "--module", application, "--need-app"]
-    command += ["--processes", str(WORKERS), "--die-on-term", "--disable-logging"]
-    # A reload runs the interpreter again, without the environment it came from.
-    paths = os.pathsep.join([str(ROOT), str(HERE), sysconfig.get_path("purelib")])
-    variables = {"PYTHONPATH": paths, **variables}
-    return Server([*command, *arguments], backend, folder, variables)
 
 
 @pytest.mark.parametrize("hooks", HOOKS)
