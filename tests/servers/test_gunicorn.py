@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
-from importlib import metadata
 from typing import TYPE_CHECKING
 
 import pytest
 
-from serving import GUARD, PROGRAMS, Server, is_alive, threads_of
+from gunicorns import KINDS, NO_THREAD_OF_ITS_OWN, WORKERS, gunicorn
+from serving import Server, is_alive, threads_of
 from waiting import until
 
 if TYPE_CHECKING:
@@ -18,33 +18,8 @@ if TYPE_CHECKING:
 
     from backends import Backend
 
-WORKERS = 4
-# gunicorn 25 and newer runs a thread in the master, for its control socket.
-HAS_CONTROL_SOCKET = int(metadata.version("gunicorn").split(".")[0]) >= 25
-NO_THREAD_OF_ITS_OWN = ["--no-control-socket"] if HAS_CONTROL_SOCKET else []
 # Too seldom for a test: what is delivered was delivered at the end, or at the start.
 SELDOM = {"LITEGUARD_FLUSH_RATE_SECONDS": "3"}
-KINDS = {
-    "sync": ["-k", "sync", "application:app"],
-    "gthread": ["-k", "gthread", "--threads", "2", "application:app"],
-    "gevent": ["-k", "gevent", "application:app"],
-    "uvicorn": ["-k", "uvicorn_worker.UvicornWorker", "application:asgi"],
-}
-
-
-def gunicorn(
-    backend: Backend,
-    folder: Path,
-    *arguments: str,
-    kind: str = "sync",
-    **variables: str,
-) -> Server:
-    """Return a gunicorn that is not started yet, with a guard at its backend."""
-    backend.create_guard(GUARD)
-    program = str(PROGRAMS / "gunicorn")
-    command = [program, "--bind", "127.0.0.1:{port}", "--workers", str(WORKERS)]
-    command += ["--log-level", "error", "--graceful-timeout", "10"]
-    return Server([*command, *arguments, *KINDS[kind]], backend, folder, variables)
 
 
 @pytest.fixture(params=["preload", "no preload"])
