@@ -146,21 +146,15 @@ class Runtime:
         if not self.refresher.is_settled:
             self._settled.wait(max(0.0, deadline - time.monotonic()))
 
-    def stop_threads(self, timeout_seconds: float) -> bool:
-        """Tell both threads to end, and wait for them.
+    def park(self, timeout_seconds: float) -> None:
+        """Let go of threads, journal and leadership, keeping what can be taken up.
 
-        Returns:
-            Whether both have ended; one in the middle of a request may not have.
+        A thread in the middle of a request is not waited for; it ends by itself.
         """
         deadline = time.monotonic() + timeout_seconds
-        workers = self._tell_threads_to_end()
-        ended = [worker.join(deadline - time.monotonic()) for worker in workers]
-        return all(ended)
-
-    def park(self, timeout_seconds: float) -> None:
-        """Let go of threads, journal and leadership, keeping what can be taken up."""
-        deadline = time.monotonic() + timeout_seconds
-        self.stop_threads(timeout_seconds)
+        for worker in self._tell_threads_to_end():
+            if not self.transport.is_used_by(worker.thread_ident):
+                worker.join(deadline - time.monotonic())
         self.recorder.seal()
         self.flusher.release()
         self.refresher.park(max(0.0, deadline - time.monotonic()))

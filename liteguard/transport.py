@@ -1,12 +1,15 @@
-"""HTTP: the only file that knows requests."""
+"""HTTP: one request and its answer, within a deadline."""
 
 from __future__ import annotations
 
 import gzip
 import math
 import socket
+import threading
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property, partial
 from http.client import HTTPException, RemoteDisconnected
 from typing import TYPE_CHECKING, Any, Optional
 from urllib.parse import urlsplit
@@ -14,17 +17,14 @@ from urllib.parse import urlsplit
 import orjson
 import requests
 import urllib3
-from requests.adapters import HTTPAdapter
-from requests.auth import AuthBase
 from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 from liteguard.answers import read_bounded, rejection
-from liteguard.deadline import POOL_CLASSES
 from liteguard.errors import TransportError, TransportRejected, TransportTimeout
-from liteguard.version import __version__
+from liteguard.session import make_session
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 _CHUNK_BYTES = 64 * 1024
 _COMPRESS_FROM_BYTES = 8 * 1024
@@ -88,18 +88,24 @@ class Transport:
         self._credentials = {"projectClientToken": token, "environment": environment}
         self._timeout_seconds = timeout_seconds
         self._compresses = True
-        self._session = requests.Session()
-        for scheme in ("http://", "https://"):
-            self._session.mount(scheme, _PunctualAdapter())
-        # An auth object of our own also keeps requests from looking into .netrc.
-        self._session.auth = _BearerToken(token)
-        self._session.headers.update(_headers(environment, process_id, pid))
+        self._make_session = partial(
+            make_session,
+            token=token,
+            environment=environment,
+            process_id=process_id,
+            pid=pid,
+        )
+        self._threads_in_requests: set[Optional[int]] = set()
         # Passed with each request: the environment would beat the session's own.
         self._network: dict[str, Any] = {}
         if ca_bundle is not None:
             self._network["verify"] = ca_bundle
         if proxies is not None:
             self._network["proxies"] = {**_NO_PROXIES, **proxies}
+
+    def is_used_by(self, thread_ident: Optional[int]) -> bool:
+        """Whether that thread is in a request, and may be for seconds."""
+        return thread_ident in self._threads_in_requests
 
     def fetch_bundle(
         self, etag: str, protected_context: Optional[Mapping[str, Any]] = None
@@ -191,15 +197,18 @@ class Transport:
         deadline = time.monotonic() + timeout_seconds
         # For connecting and waiting together; the adapter makes it one for the answer.
         timeout: Any = urllib3.Timeout(total=timeout_seconds)
-        with self._session.post(
-            f"{self._backend_url}/api/v1/{path}",
-            data=body,
-            headers=dict(headers),
-            timeout=timeout,
-            allow_redirects=False,
-            stream=True,
-            **self._network,
-        ) as response:
+        with (
+            self._in_request(),
+            self._session.post(
+                f"{self._backend_url}/api/v1/{path}",
+                data=body,
+                headers=dict(headers),
+                timeout=timeout,
+                allow_redirects=False,
+                stream=True,
+                **self._network,
+            ) as response,
+        ):
             # urllib3 1 takes half an answer for a whole one, unless it is told.
             response.raw.enforce_content_length = True
             content = read_bounded(response.iter_content(_CHUNK_BYTES), deadline)
@@ -208,6 +217,20 @@ class Transport:
                 return _NOT_MODIFIED, response.headers, b""
             raise rejection(response.status_code, response.reason, response.headers)
         return response.status_code, response.headers, content
+
+    @cached_property
+    def _session(self) -> requests.Session:
+        """Made at the first request: a child that never makes one need not pay."""
+        return self._make_session()
+
+    @contextmanager
+    def _in_request(self) -> Iterator[None]:
+        ident = threading.get_ident()
+        self._threads_in_requests.add(ident)
+        try:
+            yield
+        finally:
+            self._threads_in_requests.discard(ident)
 
     def _failure(self, error: Exception, timeout_seconds: float) -> TransportError:
         causes = _causes(error)
@@ -225,47 +248,9 @@ class Transport:
         )
 
 
-class _PunctualAdapter(HTTPAdapter):
-    """Ends an answer that does not end by itself."""
-
-    def init_poolmanager(self, *args: Any, **options: Any) -> None:
-        super().init_poolmanager(*args, **options)
-        self.poolmanager.pool_classes_by_scheme = POOL_CLASSES
-
-    def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
-        manager = super().proxy_manager_for(proxy, **options)
-        if not proxy.lower().startswith("socks"):
-            manager.pool_classes_by_scheme = POOL_CLASSES
-        return manager
-
-
 def _is_cut_off(error: Exception) -> bool:
     """Whether the connection ended before a word of an answer had come."""
     return any(isinstance(cause, _CUT_OFF) for cause in _causes(error))
-
-
-class _BearerToken(AuthBase):
-    """Puts the token into the header, whatever else the host has configured."""
-
-    def __init__(self, token: str) -> None:
-        self._token = token
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers["Authorization"] = f"Bearer {self._token}"
-        return request
-
-
-def _headers(environment: str, process_id: str, pid: int) -> dict[str, str]:
-    headers = {
-        "Content-Type": "application/json",
-        "Accept": "application/json",
-        "User-Agent": f"liteguard-python/{__version__}",
-        "X-Liteguard-Pid": str(pid),
-        "X-Liteguard-Process": process_id,
-    }
-    if environment:
-        headers["X-Liteguard-Environment"] = environment
-    return headers
 
 
 def _is_tag(etag: str) -> bool:

@@ -62,6 +62,7 @@ LAYERS = [
     "liteguard.telemetry.adoption",
     "liteguard.answers",
     "liteguard.deadline",
+    "liteguard.session",
     "liteguard.transport",
     "liteguard.host.statedir",
     "liteguard.host.descriptors",
@@ -217,7 +218,7 @@ def test_evaluation_knows_only_its_inputs(module: str) -> None:
 @pytest.mark.parametrize(
     ("library", "owners"),
     [
-        ("requests", {"liteguard.transport"}),
+        ("requests", {"liteguard.session", "liteguard.transport"}),
         ("urllib3", {"liteguard.transport", "liteguard.deadline"}),
         ("filelock", set()),
     ],

@@ -18,6 +18,7 @@ from conftest import own_threads
 from forking import in_child
 from line import Line
 from liteguard import ClientStatus, LiteguardClient, Role
+from liteguard.process.worker import PeriodicWorker
 from waiting import until
 
 if TYPE_CHECKING:
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from backends import Backend
+
+
+ORDINARY_JOIN = PeriodicWorker.join
 
 
 @pytest.fixture
@@ -49,6 +53,29 @@ def test_child_keeps_the_guards_that_it_inherited(
             return client._lifecycle.checker.table is table
 
         assert in_child(is_kept)
+
+
+def test_a_fork_waits_for_no_request(
+    open_guard: Backend, state_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thread in a request ends by itself; the one that rests is waited for."""
+    waited_for: list[str] = []
+
+    def join(worker: PeriodicWorker, timeout_seconds: float) -> bool:
+        waited_for.append(worker._thread.name)
+        return ORDINARY_JOIN(worker, timeout_seconds)
+
+    with Line(open_guard.url) as line:
+        seldom = {"backend_url": line.url, "flush_rate_seconds": 60}
+        with running(open_guard, state_dir, **seldom) as client:
+            assert client.is_open("open.guard")
+            line.stall()
+            assert line.asked.wait(10)
+            monkeypatch.setattr(PeriodicWorker, "join", join)
+            assert in_child(lambda: client.is_open("open.guard"))
+            monkeypatch.undo()
+            line.restore()
+    assert waited_for == ["liteguard-flush"]
 
 
 # -- another process

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Optional
 
@@ -53,6 +54,7 @@ def current_identity() -> ProcessIdentity:
     )
 
 
+@cache
 def boot_id() -> str:
     """Return the kernel's id of this boot, or "" where there is none."""
     try:

@@ -69,6 +69,11 @@ class PeriodicWorker:
         return True
 
     @property
+    def thread_ident(self) -> Optional[int]:
+        """The thread's identifier, as `threading.get_ident` tells it there."""
+        return self._thread.ident
+
+    @property
     def is_stopping(self) -> bool:
         """Whether the thread has been asked to end."""
         return self._is_stopping
