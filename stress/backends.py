@@ -40,6 +40,7 @@ class _Handler(BaseHTTPRequestHandler):
     """Serves environment ``100``, and ``100-changing`` with another one each time."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     requests = count()
 
     def do_POST(self) -> None:
@@ -65,11 +66,17 @@ class _Handler(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *_: Any) -> None:
+        """Say nothing of clients that have ended."""
+
+
 @contextmanager
 def backend() -> Iterator[str]:
     """Serve on loopback, in a thread, and give the address."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
-    server.daemon_threads = True
+    server = _Server(("127.0.0.1", 0), _Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         yield f"http://127.0.0.1:{server.server_address[1]}"

@@ -28,6 +28,7 @@ CASES: dict[str, tuple[int, str]] = {
     BARE: (0, ""),
     "no client, 13 MB held": (10_000, ""),
     "client, 0 guards": (0, "0"),
+    "client, 1 guard": (0, "1"),
     "client, 10,000 guards": (0, "10000"),
     "client, 10,000 guards, changing": (0, "10000-changing"),
 }
