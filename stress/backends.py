@@ -1,11 +1,11 @@
-"""A backend for benchmarks: a bundle of as many guards as the environment's name says."""
+"""A backend for benchmarks: as many guards as the name of the environment says."""
 
 from __future__ import annotations
 
 import json
 import threading
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _RULES = 10
 
 
-@lru_cache(maxsize=None)
+@cache
 def bundle(number: int, revision: int) -> bytes:
     """Return a bundle of *number* guards with ten rules each, all of them open."""
     rules = [

@@ -14,10 +14,9 @@ import tempfile
 import time
 from contextlib import ExitStack
 from statistics import median, quantiles
-from typing import Any
+from typing import IO, Any, cast
 
 from backends import backend, bundle
-
 from liteguard import LiteguardClient
 
 DEFAULT_FORKS = 100
@@ -85,9 +84,11 @@ class Case:
 
     def __init__(self, name: str, address: str, state_dir: str) -> None:
         command = [sys.executable, __file__, "--serve", name, address, state_dir]
-        self.process = subprocess.Popen(  # noqa: S603  this very program
+        self._process = subprocess.Popen(  # noqa: S603  this very program
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
+        self._orders = cast("IO[str]", self._process.stdin)
+        self._results = cast("IO[str]", self._process.stdout)
         self.parent: list[float] = []
         self.child: list[float] = []
 
@@ -100,15 +101,13 @@ class Case:
 
     def __exit__(self, *_: object) -> None:
         """End the process, whose input ends."""
-        self.process.communicate()
+        self._process.communicate()
 
     def fork(self) -> None:
         """Let the process fork once."""
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.write("\n")
-        self.process.stdin.flush()
-        in_parent, in_child = json.loads(self.process.stdout.readline())
+        self._orders.write("\n")
+        self._orders.flush()
+        in_parent, in_child = json.loads(self._results.readline())
         self.parent.append(in_parent * 1000)
         self.child.append(in_child * 1000)
 
