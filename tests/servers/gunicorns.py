@@ -17,6 +17,9 @@ WORKERS = 4
 # gunicorn 25 and newer runs a thread in the master, for its control socket.
 HAS_CONTROL_SOCKET = int(metadata.version("gunicorn").split(".")[0]) >= 25
 NO_THREAD_OF_ITS_OWN = ["--no-control-socket"] if HAS_CONTROL_SOCKET else []
+# gunicorn kills what has not ended by then: a uvicorn worker that is to end quickly,
+# and a worker so new that it took the signal for its master's.
+SOON = ["--graceful-timeout", "1"]
 PROGRAM = (str(PROGRAMS / "gunicorn"),)
 KINDS = {
     "sync": ["-k", "sync", "application:app"],

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gunicorns import KINDS, NO_THREAD_OF_ITS_OWN, WORKERS, gunicorn
-from serving import Server, is_alive, threads_of
+from gunicorns import KINDS, WORKERS, gunicorn
+from serving import Server, is_alive
 from waiting import until
 
 if TYPE_CHECKING:
@@ -45,14 +45,6 @@ def test_every_worker_follows_one_poller(
         server.assert_every_check_was_delivered()
         assert server.stop() == 0
     assert "liteguard: " not in server.log()
-
-
-def test_master_has_no_thread_and_no_lock(backend: Backend, tmp_path: Path) -> None:
-    """After its forks the preloading master has one thread and does not lead."""
-    with gunicorn(backend, tmp_path, "--preload", *NO_THREAD_OF_ITS_OWN) as server:
-        server.workers(WORKERS)
-        assert threads_of(server.pid) == 1
-        assert server.leader() != server.pid
 
 
 def test_killed_leader_is_replaced(
