@@ -69,7 +69,7 @@ class Lifecycle:
             time.sleep(_LOOK_SECONDS)
             self._revival.revive()
         runtime = self._revival.runtime
-        if runtime is not None and uwsgi.is_master():
+        if runtime is not None and not uwsgi.may_run_threads():
             runtime.refresh_here(deadline)
         elif runtime is not None:
             runtime.wait_for_bundle(deadline)

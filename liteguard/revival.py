@@ -30,7 +30,6 @@ _RETRY_SECONDS = 1.0
 _CHILD_DELAY_SECONDS = 0.05
 # Threads started before gevent patches the process would be of the wrong kind.
 _GEVENT_DELAY_SECONDS = 2.0
-_THREADS_SHOULD_RUN_SECONDS = 5.0
 
 
 class Revival:
@@ -59,7 +58,7 @@ class Revival:
         self._locks: dict[int, threading.Lock] = {}
         self._retry_at = 0.0
         self._running = Trouble("liteguard: runs again in this process")
-        self._threads = Trouble("liteguard: background threads run again")
+        self._threads = Trouble("liteguard: background threads run")
 
     def want(self, timeout_seconds: float) -> None:
         """Revive from now on, here and in every process forked later."""
@@ -68,6 +67,8 @@ class Revival:
                 return
             fork.watch(self)
             uwsgi.after_fork(_weakly(self.wake_after_fork))
+            if uwsgi.freezes_threads():
+                uwsgi.after_request(_weakly(self.work_after_request))
             self.runtime = None
             self.is_wanted = True
 
@@ -144,7 +145,7 @@ class Revival:
         self._abandon()
         self._locks = {}
         self._waker = None
-        if self.is_wanted:
+        if self.is_wanted and not uwsgi.freezes_threads():
             is_early = may_be_patched_soon()
             delay = _GEVENT_DELAY_SECONDS if is_early else _CHILD_DELAY_SECONDS
             self._waker = Waker(self._wake, delay)
@@ -155,6 +156,17 @@ class Revival:
         runtime = self.runtime
         if runtime is not None and runtime.pid != os.getpid():
             self.reset_after_fork()
+
+    def work_after_request(self) -> None:
+        """Do in a server's own thread what is due, where no other thread can run."""
+        if not self.revive():
+            return
+        runtime = self.runtime
+        try:
+            if runtime is not None and runtime.pid == os.getpid():
+                runtime.work_here()
+        except Exception:  # noqa: BLE001  the application's next request must be served
+            logger.exception("liteguard: a background round failed, please report it")
 
     def _wake(self) -> None:
         """Revive a child in which nobody has made a check yet."""
@@ -178,23 +190,20 @@ class Revival:
             self.runtime = runtime
             self._adopt(runtime)
         runtime.look()
-        if uwsgi.is_master():
-            return
-        runtime.start_threads()
-        if runtime.has_run:
-            self.flag[0] = 1
-            self._threads.end()
-        elif runtime.started_since() > _THREADS_SHOULD_RUN_SECONDS:
+        if uwsgi.freezes_threads():
+            # A master says it for all its workers.
             self._tell_threads_do_not_run()
+        elif not uwsgi.is_master():
+            runtime.start_threads()
+            self.flag[0] = int(runtime.has_run)
         self._running.end()
 
     def _tell_threads_do_not_run(self) -> None:
         self._threads.begin(
             "threads",
-            "liteguard: background threads do not run in process %d: checks look at "
-            "the snapshot themselves, and nothing is fetched or sent from here; under "
-            "uWSGI set enable-threads = true",
-            os.getpid(),
+            "liteguard: this uWSGI lets no threads run between requests: set "
+            "enable-threads = true; until then checks look at the snapshot, and a "
+            "worker fetches and delivers after it has answered a request",
             level=logging.ERROR,
         )
 

@@ -78,11 +78,12 @@ class Runtime:
         self._on_lost_folder = on_lost_folder
         self._tell = tell
         self._flush_rate_seconds = options.flush_rate_seconds
+        self._http_timeout_seconds = options.http_timeout_seconds
         # Kept while parked: a process that forks for every job must still flush.
         self._flush_due_at = time.monotonic() + options.flush_rate_seconds
         self._reload_rate_seconds = options.reload_rate_seconds
         self._looked_at = -math.inf
-        self._started_at = -math.inf
+        self._work_due_at = -math.inf
         self._settled = threading.Event()
         self.has_run = False
         self._refresh: Optional[PeriodicWorker] = None
@@ -109,7 +110,6 @@ class Runtime:
             first_delay_seconds=max(0.0, self._flush_due_at - time.monotonic()),
         )
         self._refresh, self._flush = refresh, flush
-        self._started_at = time.monotonic()
         self.has_run = False
         self.refresher.unpark()
         try:
@@ -119,10 +119,6 @@ class Runtime:
             # No more threads are to be had: what runs ends, and may be tried again.
             self._tell_threads_to_end()
             raise
-
-    def started_since(self) -> float:
-        """Return the seconds since the threads were started."""
-        return time.monotonic() - self._started_at
 
     def look(self) -> None:
         """Look at the snapshot, once in an interval, for a check without threads."""
@@ -136,6 +132,31 @@ class Runtime:
         while not self.refresher.is_settled and time.monotonic() < deadline:
             time.sleep(self.refresher.refresh_once())
         self.park(0.0)
+
+    def work_here(self) -> None:
+        """Do in the caller's thread what the threads would have done by now.
+
+        Blocks for what is due: one poll for the whole host in a refresh interval, and
+        the signals of this process in a flush interval.
+        """
+        now = time.monotonic()
+        if now < self._work_due_at:
+            return
+        self._work_due_at = now + self._reload_rate_seconds
+        is_flush_due = now >= self._flush_due_at
+        if is_flush_due or self.refresher.is_due:
+            self.refresher.unpark()
+            self._refresh_round()
+            if is_flush_due:
+                self._flush_here()
+            # Nobody leads between two requests: another process may get the next one.
+            self.refresher.park(0.0)
+
+    def _flush_here(self) -> None:
+        self._mark_flush()
+        self.flusher.flush_until(time.monotonic() + self._http_timeout_seconds)
+        self.flusher.release()
+        self._flush_due_at = time.monotonic() + self._flush_rate_seconds
 
     def wait_for_bundle(self, deadline: float) -> None:
         """Wait until the refresh thread has a bundle or has failed to get one.
@@ -218,9 +239,12 @@ class Runtime:
             return False
         return folder.owner != os.geteuid() or self.refresher.has_lost_folder
 
-    def _flush_round(self) -> float:
+    def _mark_flush(self) -> None:
         if self.refresher.is_leading and self.folder is not None:
             self.folder.mark_flush()
+
+    def _flush_round(self) -> float:
+        self._mark_flush()
         delay_seconds = self.flusher.flush_once()
         self._flush_due_at = time.monotonic() + delay_seconds
         return delay_seconds

@@ -5,16 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+from packages import installed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
 VERSION = "0.7.20260603"
-# The name is one that git, linters and build tools leave alone.
-FOLDER = Path(__file__).resolve().parent.parent / f".venv-published-{VERSION}"
 PROGRAM_SECONDS = 60.0
 
 
@@ -23,16 +22,7 @@ def published_folder() -> Path:
 
     Blocks while pip installs it. Safe when several processes need it at once.
     """
-    if not FOLDER.exists():
-        with tempfile.TemporaryDirectory(dir=FOLDER.parent, prefix=".venv-") as new:
-            content = Path(new) / "content"
-            install = ["-m", "pip", "install", "-q", "--no-deps", "--target"]
-            package = f"liteguard=={VERSION}"
-            subprocess.run(
-                [sys.executable, *install, str(content), package], check=True
-            )
-            _move(content)
-    return FOLDER
+    return installed(f"liteguard=={VERSION}", f".venv-published-{VERSION}")
 
 
 def published_variables() -> Mapping[str, str]:
@@ -79,12 +69,3 @@ def finish(process: subprocess.Popen[str], text: str = "") -> str:
         process.wait()
     assert process.returncode == 0, printed + complaints
     return printed
-
-
-def _move(content: Path) -> None:
-    try:
-        content.rename(FOLDER)
-    except OSError:
-        # Another process was first: its folder serves as well.
-        if not FOLDER.exists():
-            raise

@@ -101,6 +101,11 @@ class Refresher:
             return now < record.due_at
         return self._bundle.is_whole and now < record.asked_at + self._interval()
 
+    @property
+    def is_due(self) -> bool:
+        """Whether the backend should be asked by now, by whoever leads."""
+        return self._due_in() <= 0.0
+
     def refresh_once(self) -> float:
         """Do one round; return the seconds until the next. Blocks for one fetch."""
         if not self._turn.acquire(blocking=False):

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from typing import TYPE_CHECKING, Callable, Optional
 
 if TYPE_CHECKING:
     from types import ModuleType
 
-_HOOK = "post_fork_hook"
-_callbacks: list[Callable[[], None]] = []
+# Below it, the interpreter's lock is kept between two requests unless an option is set.
+_FIRST_WITH_THREADS = (2, 0, 27)
+_OFF = (None, b"false", b"off", b"no", b"0")
+_LOOPS_WITH_THREADS = ("gevent", "asyncio")
+_callbacks: dict[str, list[Callable[[], None]]] = {}
 
 
 def is_master() -> bool:
@@ -23,9 +27,26 @@ def is_master() -> bool:
     return module is not None and module.masterpid() == os.getpid()
 
 
-def is_here() -> bool:
-    """Whether this process runs in uWSGI at all."""
-    return _module() is not None
+def freezes_threads() -> bool:
+    """Whether threads stand still here whenever no request is being served.
+
+    So it is below uWSGI 2.0.27 without ``enable-threads``: a thread gets a slice of
+    time when a request comes, and is in the middle of its work in between.
+    """
+    module = _module()
+    if module is None or _version(module) >= _FIRST_WITH_THREADS:
+        return False
+    options = module.opt
+    if options.get("enable-threads") not in _OFF or any(
+        loop in options for loop in _LOOPS_WITH_THREADS
+    ):
+        return False
+    return options.get("threads", b"1") in (*_OFF, b"1")
+
+
+def may_run_threads() -> bool:
+    """Whether threads can and should be started in this process."""
+    return not (is_master() or freezes_threads())
 
 
 def after_fork(callback: Callable[[], None]) -> None:
@@ -34,26 +55,46 @@ def after_fork(callback: Callable[[], None]) -> None:
     Comes after a hook that is there already. One that is set later replaces it: this
     only makes idle workers fresh, and nothing may depend on it.
     """
+    _chain("post_fork_hook", callback)
+
+
+def after_request(callback: Callable[[], None]) -> None:
+    """Call *callback* in a worker after each request, when the answer is on its way.
+
+    Has an effect only while uWSGI imports the application; else as `after_fork`.
+    """
+    _chain("after_req_hook", callback)
+
+
+def _chain(hook: str, callback: Callable[[], None]) -> None:
     module = _module()
     if module is None:
         return
-    _callbacks.append(callback)
-    earlier = getattr(module, _HOOK, None)
+    callbacks = _callbacks.setdefault(hook, [])
+    callbacks.append(callback)
+    earlier = getattr(module, hook, None)
     if not isinstance(earlier, _Chain):
-        setattr(module, _HOOK, _Chain(earlier))
+        setattr(module, hook, _Chain(earlier, callbacks))
 
 
 class _Chain:
     """The hook that was there before, and then ours."""
 
-    def __init__(self, earlier: Optional[Callable[[], None]]) -> None:
+    def __init__(
+        self, earlier: Optional[Callable[[], None]], callbacks: list[Callable[[], None]]
+    ) -> None:
         self._earlier = earlier
+        self._callbacks = callbacks
 
     def __call__(self) -> None:
         if self._earlier is not None:
             self._earlier()
-        for callback in _callbacks:
+        for callback in self._callbacks:
             callback()
+
+
+def _version(module: ModuleType) -> tuple[int, ...]:
+    return tuple(map(int, re.findall(rb"\d+", module.version)[:3]))
 
 
 def _module() -> Optional[ModuleType]:

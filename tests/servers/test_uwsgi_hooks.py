@@ -5,36 +5,22 @@ from __future__ import annotations
 import json
 import os
 import signal
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Callable, Optional
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from clients import running
-from serving import AT_ONCE, GUARD, Answer, Server, is_alive
-from uwsgis import WORKERS, uwsgi
+from serving import GUARD, is_alive
+from uwsgis import WORKERS, from_each, uwsgi
 from waiting import until
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from backends import Backend
+    from serving import Server
 
 HOOKS = ["own, before", "own, after", "decorators, before", "decorators, after"]
-
-
-def from_each(ask: Callable[[], Optional[Answer]]) -> list[Answer]:
-    """Ask until each worker has answered, and return all answers."""
-    found: list[Answer] = []
-
-    def have_all_answered() -> bool:
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            told = pool.map(lambda _: ask(), range(AT_ONCE))
-            found.extend(filter(None, told))
-        return len({told["pid"] for told in found}) == WORKERS
-
-    until(have_all_answered)
-    return found
 
 
 def are_parked_or_have(server: Server, generation: int) -> bool:

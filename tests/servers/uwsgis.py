@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import sys
 import sysconfig
-from typing import TYPE_CHECKING
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Callable, Optional
 
-from serving import GUARD, HERE, PROGRAMS, ROOT, Server
+from serving import AT_ONCE, GUARD, HERE, PROGRAMS, ROOT, Answer, Server
+from waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,3 +60,17 @@ def uwsgi(
     command += ["--processes", str(WORKERS), "--die-on-term", "--disable-logging"]
     variables = {"PYTHONPATH": os.pathsep.join(IMPORTED_FROM), **variables}
     return Server([*command, *arguments], backend, folder, variables)
+
+
+def from_each(ask: Callable[[], Optional[Answer]]) -> list[Answer]:
+    """Ask until each worker has answered, and return all answers."""
+    found: list[Answer] = []
+
+    def have_all_answered() -> bool:
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            told = pool.map(lambda _: ask(), range(AT_ONCE))
+            found.extend(filter(None, told))
+        return len({told["pid"] for told in found}) == WORKERS
+
+    until(have_all_answered)
+    return found
