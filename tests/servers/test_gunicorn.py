@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from backends import Backend
 
+CHECKS_AT_IMPORT = 25
 # Too seldom for a test: what is delivered was delivered at the end, or at the start.
 SELDOM = {"LITEGUARD_FLUSH_RATE_SECONDS": "3"}
 
@@ -82,7 +83,8 @@ def test_what_an_exit_leaves_the_next_start_delivers(
 @pytest.fixture
 def preloaded(backend: Backend, tmp_path: Path) -> Iterator[Server]:
     """Run gunicorn with ``--preload`` until its workers answer."""
-    with gunicorn(backend, tmp_path, "--preload") as server:
+    made = {"CHECKS_AT_IMPORT": str(CHECKS_AT_IMPORT)}
+    with gunicorn(backend, tmp_path, "--preload", **made) as server:
         server.workers(WORKERS)
         yield server
 
@@ -90,11 +92,13 @@ def preloaded(backend: Backend, tmp_path: Path) -> Iterator[Server]:
 def test_hup_replaces_workers_and_loses_nothing(preloaded: Server) -> None:
     """The workers after a HUP answer as those before it, and all checks arrive."""
     before = set(preloaded.workers(WORKERS))
+    # Those of the master arrive while it lives.
+    preloaded.assert_every_check_was_delivered(extra=CHECKS_AT_IMPORT)
     preloaded.send(signal.SIGHUP)
     until(lambda: not any(is_alive(pid) for pid in before))
     preloaded.wait_for_change(WORKERS)
     assert preloaded.stop() == 0
-    preloaded.assert_every_check_was_delivered()
+    preloaded.assert_every_check_was_delivered(extra=CHECKS_AT_IMPORT)
     preloaded.assert_log_is_clean()
 
 
@@ -107,4 +111,4 @@ def test_ttin_and_ttou_change_the_number(preloaded: Server) -> None:
     preloaded.send(signal.SIGTTOU)
     preloaded.wait_for(lambda answers: len(answers) == WORKERS - 1)
     assert preloaded.stop() == 0
-    preloaded.assert_every_check_was_delivered()
+    preloaded.assert_every_check_was_delivered(extra=CHECKS_AT_IMPORT)

@@ -99,6 +99,20 @@ def test_application_loaded_by_the_new_user_knows_no_other(
         server.assert_log_is_clean()
 
 
+def test_folder_that_was_made_for_the_new_user_is_shared(
+    backend: Backend, common: Path
+) -> None:
+    """A folder of the workers' user is used as it is, though root starts the master."""
+    state_dir = common / "state"
+    state_dir.mkdir(0o700)
+    os.chown(state_dir, USER, GROUP)
+    named = {"LITEGUARD_STATE_DIR": str(state_dir)}
+    with dropping(backend, common, "--preload", **named) as server:
+        assert folder_of(server).parent == state_dir
+        server.leader()
+        assert "cannot use" not in server.log()
+
+
 def test_nothing_is_lost_while_the_user_changes(backend: Backend, common: Path) -> None:
     """Checks of root's master and of workers that were root a moment ago arrive."""
     arguments = ["--preload", "--config", "python:slow_to_change_user"]
