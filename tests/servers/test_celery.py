@@ -28,6 +28,8 @@ PREFORK = ("--concurrency", str(CHILDREN))
 UNHURRIED = {"LITEGUARD_FLUSH_RATE_SECONDS": "3600"}
 # Too seldom for most of a test: what is delivered was left by somebody.
 SELDOM = {"LITEGUARD_FLUSH_RATE_SECONDS": "3"}
+# Python 3.12 and newer warn of a fork in a process with threads, if they are asked to.
+TELLS_OF_THREADS = {"PYTHONWARNINGS": "always:This process:DeprecationWarning"}
 NUMBERS = itertools.count()
 
 
@@ -76,6 +78,7 @@ def test_web_and_worker_share_one_poller(
         worker.assert_every_check_was_delivered(extra=made_for_web)
         assert guarded.signal_summary()["redelivered"] == 0
         worker.assert_log_is_clean()
+        assert "multi-threaded" not in worker.log()
 
 
 def test_children_of_one_task_lose_nothing(
