@@ -469,6 +469,18 @@ def test_journals_beyond_a_number_are_dropped_oldest_first_and_counted(
     assert len(caplog.records) == 1
 
 
+def test_owner_of_a_dropped_journal_does_not_wait_for_it(tmp_path: Path) -> None:
+    """What is reported as dropped is settled for whoever still holds the journal."""
+    small = {"capacity": 2, "text_bytes": 100}
+    owned = left_behind(tmp_path, 2, **small)
+    age(path_of(owned), seconds=1000.0)
+    for _ in range(MAX_LEFT):
+        left_behind(tmp_path, 1, **small)
+    assert owned.unsettled() == 2
+    assert adopter_of(tmp_path).drop_excess() == 2
+    assert owned.unsettled() == 0
+
+
 def test_oldest_journals_are_delivered_first(tmp_path: Path) -> None:
     """They are the nearest to being dropped."""
     files = [left_behind(tmp_path, 1) for _ in range(3)]

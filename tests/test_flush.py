@@ -647,6 +647,19 @@ def test_journal_that_is_sealed_during_a_batch_is_claimed_before_the_next(
     assert len(set(bench.server.ids())) == len(bench.server.ids()) == 1100
 
 
+def test_sealed_journal_whose_file_was_deleted_is_delivered_from_memory(
+    bench: Bench, tmp_path: Path
+) -> None:
+    """Nobody else can, and the recorder would wait for it for ever."""
+    bench.check(3)
+    bench.recorder.seal()
+    for path in tmp_path.iterdir():
+        path.unlink()
+    bench.check(2)
+    assert bench.flush_now()
+    assert len(bench.server.ids()) == 5
+
+
 def test_owner_and_leader_deliver_a_sealed_journal_once(
     server: RecordingServer, benches: Callable[..., Bench], tmp_path: Path
 ) -> None:

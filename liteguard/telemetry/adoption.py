@@ -82,6 +82,8 @@ class Adopter:
             file = self._open(path)
             if file is not None:
                 dropped += file.unsettled()
+                # Its owner may hold it still, and must not wait for its delivery.
+                file.acknowledge(file.newest())
                 self.finish(file)
         if dropped:
             logger.warning(
@@ -102,6 +104,12 @@ class Adopter:
             os.utime(path)
             path.rename(target)
             self._claimed.append(target)
+
+    def is_deleted(self, path: Path) -> bool:
+        """Whether the journal is neither at *path* nor in anybody's claim."""
+        stem = path.name.split(".")[0]
+        # Twice: one that is being renamed at this moment may be seen at neither name.
+        return not any(any(self._folder.glob(f"{stem}.*")) for _ in range(2))
 
     def claimed(self) -> Iterator[JournalFile]:
         """Open what was claimed and is not finished, one after another."""

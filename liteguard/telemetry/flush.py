@@ -160,6 +160,9 @@ class Flusher:
             else:
                 # Sealed, so that the leader may be claiming it as well.
                 self._adopter.claim(file.path)
+                if self._adopter.is_deleted(file.path):
+                    # With its folder, perhaps. What is mapped here is all there is.
+                    self._deliver(file, deadline)
         if self._adopter is not None:
             self._adopt(self._adopter, deadline)
         self._recorder.forget_delivered()
