@@ -26,6 +26,8 @@ myst_enable_extensions = ["deflist"]
 myst_heading_anchors = 3
 
 autodoc_member_order = "bysource"
+# What the integrations are for need not be installed to document them.
+autodoc_mock_imports = ["celery"]
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented"
 # Only the facade's names are on a page. Others stay plain text: inner modules are no
