@@ -42,6 +42,7 @@ def uwsgi(
     *arguments: str,
     application: str = "application:app",
     program: Sequence[str] = PROGRAM,
+    term: Sequence[str] = ("--die-on-term",),
     **variables: str,
 ) -> Server:
     """Return a uWSGI that is not started yet, with a guard at its backend.
@@ -52,12 +53,13 @@ def uwsgi(
         arguments: More of uWSGI's arguments.
         application: Module and name of what it serves.
         program: How to start it.
+        term: What makes SIGTERM end it; without that it reloads.
         variables: More environment variables.
     """
     backend.create_guard(GUARD)
     command = [*program, "--http-socket", "127.0.0.1:{port}"]
     command += ["-H", sys.prefix, "--module", application, "--need-app"]
-    command += ["--processes", str(WORKERS), "--die-on-term", "--disable-logging"]
+    command += ["--processes", str(WORKERS), "--disable-logging", *term]
     variables = {"PYTHONPATH": os.pathsep.join(IMPORTED_FROM), **variables}
     return Server([*command, *arguments], backend, folder, variables)
 
