@@ -82,18 +82,23 @@ class ScopeCarrier:
         # By the identity of a request, which lives for as long as its task runs.
         self._bound: dict[int, contextlib.ExitStack] = {}
         self._reported: set[str] = set()
+        # Up to celery 5.6 the methods of different objects count as the same receiver.
+        self._uid = f"{__name__}-{id(self)}"
 
     def start(self) -> None:
         """Begin; what is called or begun from now on is concerned."""
-        signals.before_task_publish.connect(self._before_publish, weak=False)
-        signals.task_prerun.connect(self._before_run, weak=False)
-        signals.task_postrun.connect(self._after_run, weak=False)
+        for signal, receiver in (
+            (signals.before_task_publish, self._before_publish),
+            (signals.task_prerun, self._before_run),
+            (signals.task_postrun, self._after_run),
+        ):
+            signal.connect(receiver, weak=False, dispatch_uid=self._uid)
 
     def stop(self) -> None:
         """End; tasks that run keep their scope until they end. Idempotent."""
         # The third stays: it undoes what was bound before.
-        signals.before_task_publish.disconnect(self._before_publish)
-        signals.task_prerun.disconnect(self._before_run)
+        signals.before_task_publish.disconnect(dispatch_uid=self._uid)
+        signals.task_prerun.disconnect(dispatch_uid=self._uid)
 
     def _before_publish(self, *, headers: Any = None, **_: Any) -> None:
         # A task that is tried again brings the scope of its first call along.
@@ -104,7 +109,8 @@ class ScopeCarrier:
             headers[self._header] = text
 
     def _before_run(self, *, task: Any = None, **_: Any) -> None:
-        properties = self._decode(_header_of(task.request, self._header))
+        # Celery lays the headers of a message over the request.
+        properties = self._decode(task.request.get(self._header))
         if properties is not None:
             scope = self._client.create_scope(properties)
             binding = contextlib.ExitStack()
@@ -150,16 +156,6 @@ class ScopeCarrier:
         if kind not in self._reported:
             self._reported.add(kind)
             _logger.warning("liteguard: %s", message)
-
-
-def _header_of(request: Any, name: str) -> object:
-    # Celery lays the headers of a message over the request; a task that is called
-    # eagerly, or comes by the older protocol, has them beside it alone.
-    found = request.get(name)
-    headers = request.headers
-    if found is None and isinstance(headers, dict):
-        found = headers.get(name)
-    return found
 
 
 def _properties(text: object) -> dict[str, Any]:
