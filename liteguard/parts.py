@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 _LEASE_SECONDS = 1.0
 # How long a leader may give no sign of life before another one takes its place.
 _STALE_SECONDS = 30.0
+# A leader in the middle of a long request is no leader that does nothing.
+_STALE_REQUESTS = 4.0
 
 
 @dataclass(frozen=True)
@@ -164,8 +166,9 @@ def _make_lock(
 ) -> Optional[LeaderLock]:
     if folder is None:
         return None
-    # A leader in the middle of a long request is no leader that does nothing.
-    stale_after_seconds = max(_STALE_SECONDS, 4 * options.http_timeout_seconds)
+    stale_after_seconds = max(
+        _STALE_SECONDS, _STALE_REQUESTS * options.http_timeout_seconds
+    )
     return LeaderLock(
         folder.leader_lock_path, identity, stale_after_seconds=stale_after_seconds
     )

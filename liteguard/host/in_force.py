@@ -93,7 +93,10 @@ class BundleInForce:
             refresh_rate_seconds=bundle.refresh_rate_seconds,
             documents=bundle.documents,
         )
-        if not self._write(snapshot):
+        if self._write(snapshot):
+            return
+        in_force = self.snapshot
+        if in_force is None or in_force.generation < snapshot.generation:
             self._put(snapshot)
             self.is_ahead = True
 

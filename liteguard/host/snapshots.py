@@ -78,10 +78,13 @@ class SnapshotStore:
         self._key = blake2b(
             token.encode(), digest_size=32, person=b"liteguard-snap"
         ).digest()
-        self._seen = last.origin if last else None
+        self._seen = last.origin if last else _unknown(path)
 
     def write(self, snapshot: Snapshot) -> None:
-        """Replace the file. Blocks for the writing, not for the disk.
+        """Replace the file, unless it was replaced since it was read last.
+
+        A leader that was stopped in the middle of this has a successor by the time
+        that it goes on. Blocks for the writing, not for the disk.
 
         Raises:
             OSError: The folder is gone, full or read-only; the old snapshot stays.
@@ -96,7 +99,8 @@ class SnapshotStore:
         }
         header["code"] = self._code(header, index)
         head = orjson.dumps(header) + b"\n"
-        write_atomically(self._path, b"".join((head, index, *guards)))
+        data = b"".join((head, index, *guards))
+        write_atomically(self._path, data, is_wanted=self._is_as_it_was)
 
     def read_if_changed(self) -> Optional[Snapshot]:
         """Return the snapshot unless it is the one that was read last.
@@ -107,16 +111,25 @@ class SnapshotStore:
             SnapshotError: It is torn, forged, foreign or of an unknown format; it is
                 not looked at again until it changes.
         """
-        try:
-            status = self._path.lstat()
-        except OSError:
+        seen = self._look()
+        if seen is None:
             self._seen = None
             return None
-        seen = Origin(self._path, status.st_mtime_ns, status.st_ino, status.st_size)
         if seen == self._seen:
             return None
         self._seen = seen
         return self._read()
+
+    def _look(self) -> Optional[Origin]:
+        try:
+            status = self._path.lstat()
+        except OSError:
+            return None
+        return Origin(self._path, status.st_mtime_ns, status.st_ino, status.st_size)
+
+    def _is_as_it_was(self) -> bool:
+        """Whether the file is gone, was never read, or is the one that was."""
+        return self._seen == _unknown(self._path) or self._look() in (None, self._seen)
 
     @property
     def is_missing(self) -> bool:
@@ -130,7 +143,7 @@ class SnapshotStore:
             return None
         except OSError as error:
             # Too few descriptors, perhaps: that passes, so look again.
-            self._seen = Origin(self._path, 0, 0, 0)
+            self._seen = _unknown(self._path)
             raise self._refusal(str(error.strerror)) from error
 
     def _read_from(self, file: _OpenSnapshot) -> Snapshot:
@@ -173,6 +186,10 @@ class SnapshotStore:
         return SnapshotError(
             f"refused the snapshot {self._path}: {why}", path=str(self._path)
         )
+
+
+def _unknown(path: Path) -> Origin:
+    return Origin(path, 0, 0, 0)
 
 
 def _encode(documents: Mapping[str, bytes]) -> tuple[bytes, list[bytes]]:

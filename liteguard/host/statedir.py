@@ -119,10 +119,17 @@ def open_state_folder(
     raise StateFolderError("; ".join(refusals))
 
 
-def write_atomically(path: Path, data: bytes) -> None:
+def write_atomically(
+    path: Path, data: bytes, *, is_wanted: Callable[[], bool] = lambda: True
+) -> None:
     """Replace *path* by a file that holds *data*: readers see the old or the new one.
 
     Not synchronised to the disk: after a crash of the machine the data is made anew.
+
+    Args:
+        path: The file.
+        data: What it is to hold.
+        is_wanted: Asked at the last moment before *path* is replaced.
 
     Raises:
         OSError: As the file system says; *path* is then unchanged.
@@ -134,7 +141,10 @@ def write_atomically(path: Path, data: bytes) -> None:
     try:
         with open(descriptor, "wb", closefd=True) as file:  # noqa: PTH123  a descriptor
             file.write(data)
-        temporary.replace(path)
+        if is_wanted():
+            temporary.replace(path)
+        else:
+            temporary.unlink()
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise

@@ -109,7 +109,16 @@ class Adopter:
         """Whether the journal is neither at *path* nor in anybody's claim."""
         stem = path.name.split(".")[0]
         # Twice: one that is being renamed at this moment may be seen at neither name.
-        return not any(any(self._folder.glob(f"{stem}.*")) for _ in range(2))
+        return not (self._has_file_of(stem) or self._has_file_of(stem))
+
+    def _has_file_of(self, stem: str) -> bool:
+        try:
+            with os.scandir(self._folder) as entries:
+                return any(entry.name.startswith(stem) for entry in entries)
+        except FileNotFoundError:
+            return False
+        except OSError:
+            return True  # for want of descriptors, perhaps: nobody can tell now
 
     def claimed(self) -> Iterator[JournalFile]:
         """Open what was claimed and is not finished, one after another."""
