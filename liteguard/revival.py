@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from liteguard.runtime import Runtime
 
 _PARK_SECONDS = 0.02
+# In the refresh thread, which may wait.
+_REPLACE_SECONDS = 1.0
 _RETRY_SECONDS = 1.0
 # A child that is about to exec should start nothing; one that stays soon must.
 _CHILD_DELAY_SECONDS = 0.05
@@ -113,10 +115,10 @@ class Revival:
 
     def replace(self) -> None:
         """Begin anew in this process, with another state folder than before."""
-        with self._locked(_PARK_SECONDS):
-            self.flag[0] = 0
+        with self._locked(_REPLACE_SECONDS):
             self._adopt(None)
             runtime, self.runtime = self.runtime, None
+            self.flag[0] = 0
             if runtime is not None:
                 runtime.park(0.0)
                 self._replaced = runtime
@@ -135,10 +137,10 @@ class Revival:
         # A revival that is under way may be about to start threads; those that come
         # later see that a fork is under way.
         with self._locked(_left(deadline)):
-            self.flag[0] = 0
             runtime = self.runtime
             if runtime is not None and runtime.pid == os.getpid():
                 runtime.park(_left(deadline))
+            self.flag[0] = 0
 
     def reset_after_fork(self) -> None:
         """After a fork, in the child: drop what is the parent's, and begin anew."""
@@ -195,8 +197,19 @@ class Revival:
             self._tell_threads_do_not_run()
         elif not uwsgi.is_master():
             runtime.start_threads()
-            self.flag[0] = int(runtime.has_run)
+            self._raise_flag(runtime)
         self._running.end()
+
+    def _raise_flag(self, runtime: Runtime) -> None:
+        """Let checks go on without a look at all this, if the threads run for certain.
+
+        Whoever could not wait for this revival takes the runtime away and then lowers
+        the flag; so one of the two sees what the other did, and no flag stays up alone.
+        """
+        self.flag[0] = int(runtime.has_run)
+        is_in_force = self.is_wanted and self.runtime is runtime
+        if not is_in_force or not runtime.is_running:
+            self.flag[0] = 0
 
     def _tell_threads_do_not_run(self) -> None:
         self._threads.begin(
