@@ -195,7 +195,7 @@ class Revival:
         if uwsgi.freezes_threads():
             # A master says it for all its workers.
             self._tell_threads_do_not_run()
-        elif not uwsgi.is_master():
+        elif uwsgi.may_run_threads():
             runtime.start_threads()
             self._raise_flag(runtime)
         self._running.end()

@@ -44,9 +44,24 @@ def freezes_threads() -> bool:
     return options.get("threads", b"1") in (*_OFF, b"1")
 
 
+def patches_later() -> bool:
+    """Whether gevent is about to replace threads and sockets in this process.
+
+    uWSGI lets it do so when a worker begins to serve, also after the import of the
+    application. A thread from before would share sockets with greenlets of after.
+    """
+    module = _module()
+    if module is None or "gevent-monkey-patch" not in module.opt:
+        return False
+    if module.mule_id() or module.i_am_the_spooler():
+        return False
+    monkey = sys.modules.get("gevent.monkey")
+    return monkey is None or not monkey.is_module_patched("threading")
+
+
 def may_run_threads() -> bool:
-    """Whether threads can and should be started in this process."""
-    return not (is_master() or freezes_threads())
+    """Whether threads can and should be started in this process, at this moment."""
+    return not (is_master() or freezes_threads() or patches_later())
 
 
 def after_fork(callback: Callable[[], None]) -> None:

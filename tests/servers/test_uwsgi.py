@@ -36,6 +36,21 @@ def test_every_worker_follows_one_poller(
         server.assert_log_is_clean()
 
 
+@pytest.mark.parametrize("loading", LOADING)
+def test_every_worker_follows_under_gevent(
+    loading: str, backend: Backend, tmp_path: Path
+) -> None:
+    """Workers that gevent patches after the import of the application follow too."""
+    arguments = ["--master", *LOADING[loading], "--gevent", "20"]
+    with uwsgi(backend, tmp_path, *arguments, "--gevent-monkey-patch") as server:
+        server.workers(WORKERS)
+        server.wait_for_change(WORKERS)
+        server.leader()
+        server.assert_every_check_was_delivered()
+        assert server.stop() == 0
+        server.assert_log_is_clean()
+
+
 def test_without_a_master_every_process_follows(
     backend: Backend, tmp_path: Path
 ) -> None:
