@@ -61,7 +61,7 @@ def test_web_and_worker_share_one_poller(
     command += ["--workers", "2", "--log-level", "error", "application:app"]
     with (
         Server(command, guarded, tmp_path) as web,
-        Worker(guarded, tmp_path, broker, *PREFORK) as worker,
+        Worker(guarded, tmp_path, broker, *PREFORK, **TELLS_OF_THREADS) as worker,
     ):
         worker.wait_for_change(CHILDREN)
         web.workers(2, lambda told: told["open"])
