@@ -55,7 +55,7 @@ def run_tasks(server: Server, folder: Path) -> list[bool]:
 
 
 @pytest.mark.parametrize("loading", LOADING)
-@pytest.mark.parametrize("hooks", ["plain", "osafterfork"])
+@pytest.mark.parametrize("hooks", sorted({"plain", "osafterfork"} & set(HOOKS)))
 def test_mule_and_spooler_follow(
     loading: str, hooks: str, backend: Backend, tmp_path: Path
 ) -> None:

@@ -29,6 +29,9 @@ HOOKS = {
         "--py-call-uwsgi-fork-hooks",
     ],
 }
+if sys.version_info >= (3, 14):
+    # With it alone each worker dies at its start, whatever the application imports.
+    del HOOKS["osafterfork"]
 LOADING = {"preload": [], "lazy-apps": ["--lazy-apps"]}
 CHECKS_AT_IMPORT = 25
 PROGRAM = (str(PROGRAMS / "uwsgi"),)
