@@ -29,7 +29,7 @@ HOOKS = {
         "--py-call-uwsgi-fork-hooks",
     ],
 }
-if sys.version_info >= (3, 14):
+if sys.version_info >= (3, 13):
     # With it alone each worker dies at its start, whatever the application imports.
     del HOOKS["osafterfork"]
 LOADING = {"preload": [], "lazy-apps": ["--lazy-apps"]}
