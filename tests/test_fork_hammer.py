@@ -119,4 +119,7 @@ def test_forks_under_fire_hang_nowhere_and_leave_nothing(
     for what, spare in SPARE.items():
         assert after[what] <= before[what] + spare, (what, before, after)
     summary = backend.signal_summary()
-    assert summary["distinct"] + summary["droppedSignals"] == told["checks"]
+    # A child that ends before it has its answer leaves a batch whose fate nobody knows:
+    # it may be reported as dropped after it has arrived.
+    accounted = summary["distinct"] + summary["droppedSignals"]
+    assert told["checks"] <= accounted <= told["checks"] + FORKS // 100
