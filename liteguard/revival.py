@@ -147,7 +147,7 @@ class Revival:
         self._abandon()
         self._locks = {}
         self._waker = None
-        if self.is_wanted and not uwsgi.freezes_threads():
+        if self.is_wanted and uwsgi.may_run_threads():
             is_early = may_be_patched_soon()
             delay = _GEVENT_DELAY_SECONDS if is_early else _CHILD_DELAY_SECONDS
             self._waker = Waker(self._wake, delay)

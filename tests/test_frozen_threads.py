@@ -41,6 +41,14 @@ class OldServer(ModuleType):
         """Return the pid of the master, 0 without one."""
         return self.master
 
+    def mule_id(self) -> int:
+        """Return that this is no mule."""
+        return 0
+
+    def i_am_the_spooler(self) -> bool:
+        """Return that this is no spooler either."""
+        return False
+
     def serve_a_request(self) -> None:
         """Do what uWSGI does when an answer is on its way."""
         self.after_req_hook()
@@ -112,6 +120,21 @@ def test_releases_and_options_with_which_threads_stand_still(
     module.version = version
     monkeypatch.setitem(sys.modules, "uwsgi", module)
     assert uwsgi.freezes_threads()
+
+
+def test_no_thread_is_started_before_gevent_patches(
+    backend: Backend, state_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where uWSGI lets gevent patch later, threads wait, also through its import."""
+    module = OldServer(gevent_monkey_patch=True)
+    module.version = b"2.0.30"
+    monkeypatch.setitem(sys.modules, "uwsgi", module)
+    monkeypatch.setitem(sys.modules, "gevent.monkey", ModuleType("half imported"))
+    backend.create_guard(GUARD)
+    with prepared(backend, state_dir) as client:
+        client.is_open(GUARD)
+        assert client.status().ready
+        assert own_threads() == set()
 
 
 def test_no_thread_is_started(client: LiteguardClient) -> None:

@@ -55,8 +55,10 @@ def patches_later() -> bool:
         return False
     if module.mule_id() or module.i_am_the_spooler():
         return False
+    # Another thread may be in the middle of the import.
     monkey = sys.modules.get("gevent.monkey")
-    return monkey is None or not monkey.is_module_patched("threading")
+    is_patched = getattr(monkey, "is_module_patched", None)
+    return is_patched is None or not is_patched("threading")
 
 
 def may_run_threads() -> bool:
