@@ -27,6 +27,15 @@ NUMBERS = itertools.count(1)
 collect_ignore = [] if sys.version_info < (3, 13) else ["servers/test_uwsgi_old.py"]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let a run write what the documentation shows of it."""
+    parser.addoption(
+        "--write-matrix",
+        action="store_true",
+        help="write the matrix of servers and modes anew; with -n0 -p no:randomly",
+    )
+
+
 def own_threads() -> set[threading.Thread]:
     """Return the living threads that the package started."""
     return {

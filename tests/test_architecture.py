@@ -229,7 +229,7 @@ def test_a_library_stays_with_its_owners(library: str, owners: set[str]) -> None
     assert users == owners
 
 
-def test_client_needs_three_libraries() -> None:
+def test_client_needs_two_libraries() -> None:
     """Everything but the edges lives on the standard library, requests and orjson."""
     edges = ("liteguard.devserver", "liteguard.demo", "liteguard.integrations")
     core = [name for name in MODULES if not name.startswith((*edges, "liteguard.cli"))]

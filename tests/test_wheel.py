@@ -51,8 +51,8 @@ def test_wheel_holds_every_file_of_the_package(wheel: Path, package: Path) -> No
         assert source - set(archive.namelist()) == set()
 
 
-def test_installed_package_requires_three_libraries(installed: Environment) -> None:
-    """At run time it needs `requests`, `filelock` and `orjson`, and what they need."""
+def test_installed_package_requires_two_libraries(installed: Environment) -> None:
+    """At run time it needs `requests` and `orjson`, and what they need."""
     program = (
         "from importlib.metadata import requires;"
         "from re import match;"
@@ -60,7 +60,6 @@ def test_installed_package_requires_three_libraries(installed: Environment) -> N
         " if 'extra ==' not in line}))"
     )
     assert installed.run("python", "-c", program).split() == [
-        "filelock",
         "orjson",
         "requests",
     ]

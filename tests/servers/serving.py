@@ -42,7 +42,7 @@ class Server:
         command: What to run; ``{port}`` stands for the port to listen on.
         backend: The backend that its application uses.
         folder: Where its state folder and its log lie.
-        variables: More environment variables.
+        variables: More environment variables; what is changed holds for the next start.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class Server:
         self.answered: Counter[int] = Counter()
         self.unanswered = 0
         self._command = [part.format(port=self.port) for part in command]
-        self._variables = variables or {}
+        self.variables = variables or {}
         self._process: Optional[subprocess.Popen[bytes]] = None
 
     def __enter__(self) -> Server:
@@ -74,14 +74,18 @@ class Server:
                     "GUARD": GUARD,
                     **self.backend.variables(self.state_dir),
                     "PYTHONPATH": f"{ROOT}{os.pathsep}{HERE}",
-                    **self._variables,
+                    **self.variables,
                 },
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
             )
-        until(self._is_listening)
+        try:
+            until(self._is_listening)
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gunicorns import KINDS, WORKERS, gunicorn
+from gunicorns import WORKERS, gunicorn
 from serving import Server, is_alive
 from waiting import until
 
@@ -27,25 +27,6 @@ SELDOM = {"LITEGUARD_FLUSH_RATE_SECONDS": "3"}
 def loading(request: pytest.FixtureRequest) -> tuple[str, ...]:
     """Return the arguments for importing in the master, or in each worker."""
     return ("--preload",) if request.param == "preload" else ()
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_every_worker_follows_one_poller(
-    kind: str, loading: tuple[str, ...], backend: Backend, tmp_path: Path
-) -> None:
-    """A change reaches all workers through one poller, and each check arrives once."""
-    with gunicorn(backend, tmp_path, *loading, kind=kind) as server:
-        server.workers(WORKERS)
-        server.wait_for_change(WORKERS)
-        answers = server.workers(WORKERS)
-        roles = sorted(told["role"] for told in answers.values())
-        assert roles == ["follower"] * (WORKERS - 1) + ["leader"]
-        assert len({told["generation"] for told in answers.values()}) == 1
-        # The process that imported first asked once; from then on the leader alone did.
-        assert len(backend.poll_summary()["byPid"]) <= 2
-        server.assert_every_check_was_delivered()
-        assert server.stop() == 0
-    assert "liteguard: " not in server.log()
 
 
 def test_killed_leader_is_replaced(
