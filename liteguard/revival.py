@@ -147,17 +147,18 @@ class Revival:
         self._abandon()
         self._locks = {}
         self._waker = None
-        if self.is_wanted and uwsgi.may_run_threads():
-            is_early = may_be_patched_soon()
-            delay = _GEVENT_DELAY_SECONDS if is_early else _CHILD_DELAY_SECONDS
-            self._waker = Waker(self._wake, delay)
-            self._waker.start()
+        self._wake_soon()
 
     def wake_after_fork(self) -> None:
-        """Do the same where a server tells of a fork that no hook has told of."""
+        """Do the same where a server tells of a fork that no hook has told of.
+
+        It may tell so the parent too, if that becomes a worker itself.
+        """
         runtime = self.runtime
         if runtime is not None and runtime.pid != os.getpid():
             self.reset_after_fork()
+        elif runtime is not None and not runtime.is_running:
+            self._wake_soon()
 
     def work_after_request(self) -> None:
         """Do in a server's own thread what is due, where no other thread can run."""
@@ -169,6 +170,13 @@ class Revival:
                 runtime.work_here()
         except Exception:  # noqa: BLE001  the application's next request must be served
             logger.exception("liteguard: a background round failed, please report it")
+
+    def _wake_soon(self) -> None:
+        if self.is_wanted and uwsgi.may_run_threads():
+            is_early = may_be_patched_soon()
+            delay = _GEVENT_DELAY_SECONDS if is_early else _CHILD_DELAY_SECONDS
+            self._waker = Waker(self._wake, delay)
+            self._waker.start()
 
     def _wake(self) -> None:
         """Revive a child in which nobody has made a check yet."""

@@ -30,16 +30,22 @@ class OldServer(ModuleType):
     """What uWSGI 2.0.26 shows of itself, as far as the client looks at it."""
 
     after_req_hook: Callable[[], None]
+    post_fork_hook: Callable[[], None]
 
     def __init__(self, **options: Any) -> None:
         super().__init__("uwsgi")
         self.version = b"2.0.26"
         self.opt = {name.replace("_", "-"): value for name, value in options.items()}
         self.master = 0
+        self.worker = 1
 
     def masterpid(self) -> int:
         """Return the pid of the master, 0 without one."""
         return self.master
+
+    def worker_id(self) -> int:
+        """Return which worker this is, 0 before it is one."""
+        return self.worker
 
     def mule_id(self) -> int:
         """Return that this is no mule."""
@@ -72,6 +78,20 @@ def client(
     rates = {"reload_rate_seconds": 0.001, "flush_rate_seconds": 0.001}
     with prepared(backend, state_dir, **rates) as started:
         yield started
+
+
+def test_process_that_forks_the_others_has_no_thread_until_then(
+    server: OldServer, backend: Backend, state_dir: Path
+) -> None:
+    """Without a master it answers from a bundle, and runs when it is a worker."""
+    server.version, server.worker = b"2.0.30", 0
+    backend.create_guard(GUARD, default_value=True)
+    with prepared(backend, state_dir) as client:
+        assert client.is_open(GUARD)
+        assert own_threads() == set()
+        server.worker = 1
+        server.post_fork_hook()
+        until(lambda: backend.signal_summary()["distinct"] == 1)
 
 
 def runtime_of(client: LiteguardClient) -> Runtime:

@@ -27,6 +27,19 @@ def is_master() -> bool:
     return module is not None and module.masterpid() == os.getpid()
 
 
+def forks_later() -> bool:
+    """Whether this process is about to fork the workers, and to become one itself.
+
+    So it is without a master, while the application is imported. These forks run no
+    hook: one that met a thread which wants the interpreter would leave a child that
+    never gets it.
+    """
+    module = _module()
+    if module is None or module.masterpid() or module.worker_id():
+        return False
+    return not (module.mule_id() or module.i_am_the_spooler())
+
+
 def freezes_threads() -> bool:
     """Whether threads stand still here whenever no request is being served.
 
@@ -63,7 +76,8 @@ def patches_later() -> bool:
 
 def may_run_threads() -> bool:
     """Whether threads can and should be started in this process, at this moment."""
-    return not (is_master() or freezes_threads() or patches_later())
+    is_parent = is_master() or forks_later()
+    return not (is_parent or freezes_threads() or patches_later())
 
 
 def after_fork(callback: Callable[[], None]) -> None:
