@@ -121,7 +121,9 @@ class Checker:
         """
         if not isinstance(name, str):
             raise TypeError(f"a guard's name must be a str, got {type(name).__name__}")
-        recording = self.recording if self._flag[0] else self._revived()
+        recording = self.recording if self._flag[0] else None
+        if recording is None:
+            recording = self._revived()
         context = subject.protected_context
         table = self.table if context is None else self._contexts.table(context)
         if table is None:

@@ -52,6 +52,7 @@ class Revival:
         self._adopt = adopt
         self.flag = fork.new_flag()
         self.is_wanted = False
+        self._is_watching = False
         self.runtime: Optional[Runtime] = None
         # The one before, of this same process, if it has not been succeeded yet.
         self._replaced: Optional[Runtime] = None
@@ -67,12 +68,18 @@ class Revival:
         with self._locked(timeout_seconds):
             if self.is_wanted:
                 return
-            fork.watch(self)
-            uwsgi.after_fork(_weakly(self.wake_after_fork))
-            if uwsgi.freezes_threads():
-                uwsgi.after_request(_weakly(self.work_after_request))
+            self._watch()
             self.runtime = None
             self.is_wanted = True
+
+    def _watch(self) -> None:
+        if self._is_watching:
+            return
+        self._is_watching = True
+        fork.watch(self)
+        uwsgi.after_fork(_weakly(self.wake_after_fork))
+        if uwsgi.freezes_threads():
+            uwsgi.after_request(_weakly(self.work_after_request))
 
     def unwant(self, timeout_seconds: float) -> Optional[Runtime]:
         """Stop reviving; return the runtime that is to be closed, if there is one."""
@@ -116,6 +123,8 @@ class Revival:
     def replace(self) -> None:
         """Begin anew in this process, with another state folder than before."""
         with self._locked(_REPLACE_SECONDS):
+            # Also first: a check in between is to be recorded, on standby.
+            self.flag[0] = 0
             self._adopt(None)
             runtime, self.runtime = self.runtime, None
             self.flag[0] = 0
@@ -144,7 +153,13 @@ class Revival:
 
     def reset_after_fork(self) -> None:
         """After a fork, in the child: drop what is the parent's, and begin anew."""
-        self._abandon()
+        runtime = self.runtime
+        if runtime is not None and runtime.pid == os.getpid():
+            # uWSGI says so without a master to the first worker too, which is no child.
+            self.flag[0] = 0
+            runtime.park(0.0)
+        else:
+            self._abandon()
         self._locks = {}
         self._waker = None
         self._wake_soon()
@@ -172,11 +187,14 @@ class Revival:
             logger.exception("liteguard: a background round failed, please report it")
 
     def _wake_soon(self) -> None:
-        if self.is_wanted and uwsgi.may_run_threads():
+        if self.is_wanted and self._waker is None and uwsgi.may_run_threads():
             is_early = may_be_patched_soon()
             delay = _GEVENT_DELAY_SECONDS if is_early else _CHILD_DELAY_SECONDS
-            self._waker = Waker(self._wake, delay)
-            self._waker.start()
+            waker = Waker(self._wake, delay)
+            # Where no thread is to be had, the first check tries again.
+            with contextlib.suppress(RuntimeError):
+                waker.start()
+                self._waker = waker
 
     def _wake(self) -> None:
         """Revive a child in which nobody has made a check yet."""

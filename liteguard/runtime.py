@@ -146,11 +146,13 @@ class Runtime:
         is_flush_due = now >= self._flush_due_at
         if is_flush_due or self.refresher.is_due:
             self.refresher.unpark()
-            self._refresh_round()
-            if is_flush_due:
-                self._flush_here()
-            # Nobody leads between two requests: another process may get the next one.
-            self.refresher.park(0.0)
+            try:
+                self._refresh_round()
+                if is_flush_due:
+                    self._flush_here()
+            finally:
+                # Nobody leads between two requests: another process may get the next.
+                self.refresher.park(0.0)
 
     def _flush_here(self) -> None:
         self._mark_flush()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+# For gevent's resolver: it is too late to import that when the process ends.
+import concurrent.futures.thread  # noqa: F401
 from typing import Any
 
 import requests

@@ -9,7 +9,7 @@ import threading
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from http.client import HTTPException, RemoteDisconnected
 from typing import TYPE_CHECKING, Any, Optional
 from urllib.parse import urlsplit
@@ -35,7 +35,9 @@ _CUT_OFF = (RemoteDisconnected, ConnectionResetError, BrokenPipeError)
 _REJECTED_FROM = 300
 _MOST_CAUSES = 20
 _NO_PROXIES = {"http": None, "https": None, "all": None}
-_TELLING = (OSError, HTTPException, HTTPError, ValueError)
+# An interpreter that ends lets gevent's resolver, or a thread, fail by RuntimeError.
+_TELLING = (OSError, HTTPException, HTTPError, ValueError, RuntimeError)
+_FAILURES = (requests.RequestException, HTTPError, OSError, ValueError, RuntimeError)
 _TIMEOUTS = (requests.Timeout, ReadTimeoutError, socket.timeout, TimeoutError)
 
 
@@ -95,6 +97,7 @@ class Transport:
             process_id=process_id,
             pid=pid,
         )
+        self._made_session: Optional[requests.Session] = None
         self._threads_in_requests: set[Optional[int]] = set()
         # Passed with each request: the environment would beat the session's own.
         self._network: dict[str, Any] = {}
@@ -154,7 +157,8 @@ class Transport:
 
     def close(self) -> None:
         """Close the connections. Not for a session inherited over a fork."""
-        self._session.close()
+        if self._made_session is not None:
+            self._made_session.close()
 
     def _send(self, path: str, content: Mapping[str, Any], deadline: float) -> None:
         body = _encode(dict(self._credentials, **content))
@@ -184,7 +188,7 @@ class Transport:
             timeout_seconds = max(0.001, deadline - time.monotonic())
             try:
                 return self._attempt(path, body, headers, timeout_seconds)
-            except (requests.RequestException, HTTPError, OSError, ValueError) as error:
+            except _FAILURES as error:
                 # A kept-alive connection that the backend closed at this very moment
                 # says nothing about the backend. What is sent twice has the same ids.
                 if not remaining or not _is_cut_off(error):
@@ -196,10 +200,11 @@ class Transport:
     ) -> tuple[int, Mapping[str, str], bytes]:
         deadline = time.monotonic() + timeout_seconds
         # For connecting and waiting together; the adapter makes it one for the answer.
+        session = self._session
         timeout: Any = urllib3.Timeout(total=timeout_seconds)
         with (
             self._in_request(),
-            self._session.post(
+            session.post(
                 f"{self._backend_url}/api/v1/{path}",
                 data=body,
                 headers=dict(headers),
@@ -218,10 +223,16 @@ class Transport:
             raise rejection(response.status_code, response.reason, response.headers)
         return response.status_code, response.headers, content
 
-    @cached_property
+    @property
     def _session(self) -> requests.Session:
-        """Made at the first request: a child that never makes one need not pay."""
-        return self._make_session()
+        """Made at the first request: a child that never makes one need not pay.
+
+        Without a lock, which a child could inherit held. Two threads may make one each.
+        """
+        session = self._made_session
+        if session is None:
+            session = self._made_session = self._make_session()
+        return session
 
     @contextmanager
     def _in_request(self) -> Iterator[None]:

@@ -81,7 +81,7 @@ def _run_tox(
     # Python 3.9 gets only old releases of mypy, which judge by other stubs.
     lint = ["lint"] if max(available) >= OLDEST_FOR_LINT else []
     names = [*lint, *("{}.{}".format(*version) for version in versions)]
-    tox = [str(TOOLS / "bin/tox"), "run", "--fail-fast", "-e", ",".join(names)]
+    tox = [str(TOOLS / "bin/tox"), "run", "-e", ",".join(names)]
     tox += ["--discover", *map(str, available.values())]
     return subprocess.call([*tox, "--", *pytest_arguments], cwd=ROOT)
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from celery import Celery, chain, group
 from celery.contrib.testing.worker import start_worker
+from celery.signals import setup_logging
 
 from clients import offline
 from liteguard import ProtectedContext
@@ -98,8 +99,15 @@ def call_later() -> str:
 @pytest.fixture(scope="module", autouse=True)
 def _worker() -> Iterator[None]:
     """Run the tasks in a thread, whose context is not the caller's."""
+    # Celery leaves logging alone where somebody says that he sets it up.
+    setup_logging.connect(_leave_logging_alone)
     with start_worker(app, pool="solo", perform_ping_check=False):
         yield
+    setup_logging.disconnect(_leave_logging_alone)
+
+
+def _leave_logging_alone(**_: Any) -> None:
+    """Keep pytest's own handlers."""
 
 
 @pytest.fixture(autouse=True)

@@ -80,16 +80,26 @@ def client(
         yield started
 
 
+@pytest.mark.parametrize("runs_the_hook_of_children", [False, True])
 def test_process_that_forks_the_others_has_no_thread_until_then(
-    server: OldServer, backend: Backend, state_dir: Path
+    server: OldServer,
+    backend: Backend,
+    state_dir: Path,
+    *,
+    runs_the_hook_of_children: bool,
 ) -> None:
-    """Without a master it answers from a bundle, and runs when it is a worker."""
+    """Without a master it answers from a bundle, and runs when it is a worker.
+
+    With ``--py-call-osafterfork`` uWSGI runs the hook of children there too.
+    """
     server.version, server.worker = b"2.0.30", 0
     backend.create_guard(GUARD, default_value=True)
     with prepared(backend, state_dir) as client:
         assert client.is_open(GUARD)
         assert own_threads() == set()
         server.worker = 1
+        if runs_the_hook_of_children:
+            client._lifecycle._revival.reset_after_fork()
         server.post_fork_hook()
         until(lambda: backend.signal_summary()["distinct"] == 1)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import threading
 from dataclasses import FrozenInstanceError
@@ -76,6 +77,44 @@ def test_a_fork_waits_for_no_request(
             monkeypatch.undo()
             line.restore()
     assert waited_for == ["liteguard-flush"]
+
+
+def test_records_of_a_deleted_folder_are_delivered(
+    open_guard: Backend, state_dir: Path
+) -> None:
+    """What only this process still has mapped is sent by what replaces its runtime."""
+    with running(open_guard, state_dir, flush_rate_seconds=60) as client:
+        for _ in range(7):
+            assert client.is_open("open.guard")
+        first = client._lifecycle._revival.runtime
+        (folder,) = state_dir.iterdir()
+        shutil.rmtree(folder)
+        until(lambda: client._lifecycle._revival.runtime not in (first, None))
+        assert client.is_open("open.guard")
+        assert client.flush_signals(10)
+        assert open_guard.signal_summary()["distinct"] == 8
+
+
+def test_check_in_the_middle_of_a_replacement_is_recorded(
+    open_guard: Backend, state_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It waits on standby until the new runtime is there."""
+    with running(open_guard, state_dir) as client:
+        assert client.is_open("open.guard")
+        lifecycle = client._lifecycle
+        reset = lifecycle._contexts.reset_after_fork
+
+        def check_meanwhile() -> None:
+            reset()
+            other = threading.Thread(target=client.is_open, args=("open.guard",))
+            other.start()
+            other.join()
+
+        monkeypatch.setattr(lifecycle._contexts, "reset_after_fork", check_meanwhile)
+        lifecycle._revival.replace()
+        monkeypatch.undo()
+        assert client.is_open("open.guard")
+    assert open_guard.signal_summary()["distinct"] == 3
 
 
 # -- another process
@@ -444,7 +483,7 @@ def test_full_buffer_is_delivered_before_the_next_flush_is_due(
         for _ in range(10):
             client.is_open("open.guard")
         until(lambda: open_guard.signal_summary()["distinct"] == 10)
-        assert client.status().sent == 10
+        until(lambda: client.status().sent == 10)
 
 
 WITHOUT_THREADS = """

@@ -21,10 +21,9 @@ from journals import (
     signals_in,
     signals_of,
 )
-from liteguard.telemetry.execution import Execution
+from liteguard.telemetry.execution import Execution, signal_id
 from liteguard.telemetry.happening import COMPLETED, EXECUTION, OPEN
 from liteguard.telemetry.journal_folder import open_journal_file
-from liteguard.telemetry.recorder import signal_id
 from liteguard.telemetry.waiting import Entry
 
 if TYPE_CHECKING:

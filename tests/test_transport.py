@@ -269,6 +269,12 @@ def test_what_json_cannot_hold_is_an_error_of_the_transport(
     assert server.received == []
 
 
+def test_without_a_request_there_is_no_session(transport: Transport) -> None:
+    """Neither made nor closed: a process that sends nothing pays nothing."""
+    transport.close()
+    assert transport._made_session is None
+
+
 def test_one_connection_serves_many_requests(
     server: Server, transport: Transport
 ) -> None:

@@ -106,7 +106,10 @@ class BundleInForce:
             return
         is_lost = self._store.is_missing or self._is_unreadable
         if (is_lost or self.is_ahead) and self._clock() >= self._restore_at:
-            self.is_ahead = not self._write(self.snapshot)
+            ours = self.snapshot
+            is_written = self._write(ours)
+            if self.snapshot is ours:
+                self.is_ahead = not is_written
 
     def _write(self, snapshot: Snapshot) -> bool:
         """Write *snapshot*, read it back as a follower would, return if that worked."""

@@ -54,13 +54,17 @@ def current_identity() -> ProcessIdentity:
     )
 
 
-@cache
 def boot_id() -> str:
     """Return the kernel's id of this boot, or "" where there is none."""
     try:
-        return (_PROC / "sys/kernel/random/boot_id").read_text("ascii").strip()
+        return _read_boot_id()
     except OSError:
         return ""
+
+
+@cache
+def _read_boot_id() -> str:
+    return (_PROC / "sys/kernel/random/boot_id").read_text("ascii").strip()
 
 
 def _differ(one: str, other: str) -> bool:

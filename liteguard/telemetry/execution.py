@@ -112,3 +112,8 @@ class JoinedExecution:
     ) -> None:
         """End what was started here."""
         self.__exit__(kind, error, traceback)
+
+
+def signal_id(reference: SignalRef) -> str:
+    """Return the id that a signal carries on the wire, unique across hosts."""
+    return f"{reference[0]}-{reference[1]:x}"

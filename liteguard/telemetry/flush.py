@@ -17,6 +17,8 @@ from liteguard.telemetry.signals import encode_signal
 from liteguard.telemetry.unadopted import UnadoptedCounts, encode_observations
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import orjson
 
     from liteguard.telemetry.adoption import Adopter
@@ -141,8 +143,11 @@ class Flusher:
         if not self._take_over(successor) or not self._turn.acquire(blocking=False):
             return False
         dropped = self._undelivered + self._recorder.take_overflow()
-        successor.take_over(self._recorder, dropped)
+        successor.take_over(self._recorder, dropped, self._is_deleted)
         return True
+
+    def _is_deleted(self, path: Path) -> bool:
+        return self._adopter is not None and self._adopter.is_deleted(path)
 
     def release(self) -> None:
         """Leave adopted journals to the next leader."""
@@ -160,7 +165,7 @@ class Flusher:
             else:
                 # Sealed, so that the leader may be claiming it as well.
                 self._adopter.claim(file.path)
-                if self._adopter.is_deleted(file.path):
+                if self._is_deleted(file.path):
                     # With its folder, perhaps. What is mapped here is all there is.
                     self._deliver(file, deadline)
         if self._adopter is not None:

@@ -18,6 +18,7 @@ from liteguard.telemetry.execution import (
     SignalRef,
     current_execution,
     new_id,
+    signal_id,
 )
 from liteguard.telemetry.journal import Journal, JournalFull, LeasedJournal
 from liteguard.telemetry.journal_file import JournalFile, Owner
@@ -140,9 +141,12 @@ class Recorder:
         with self._lock:
             self._sealed = [file for file in self._sealed if file.unsettled()]
 
-    def take_over(self, earlier: Recorder, undelivered: int) -> None:
+    def take_over(
+        self, earlier: Recorder, undelivered: int, is_deleted: Callable[[Path], bool]
+    ) -> None:
         """Hold from now on what *earlier*, of this process, has only in memory."""
-        left = [file for file in earlier.files() if file.path is None]
+        files = earlier.files()
+        left = [file for file in files if file.path is None or is_deleted(file.path)]
         with self._lock:
             self._sealed = [*left, *self._sealed]
             self._overflowed += undelivered
@@ -291,8 +295,3 @@ class Recorder:
             state.next_sequence_number() if state else 1,
             happening.flags,
         )
-
-
-def signal_id(reference: SignalRef) -> str:
-    """Return the id that a signal carries on the wire, unique across hosts."""
-    return f"{reference[0]}-{reference[1]:x}"

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from liteguard.telemetry.execution import signal_id
 from liteguard.telemetry.happening import COMPLETED, EXECUTION, OPEN
-from liteguard.telemetry.recorder import signal_id
 
 if TYPE_CHECKING:
     from liteguard.telemetry.journal_file import JournalFile, Record

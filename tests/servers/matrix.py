@@ -41,15 +41,24 @@ class Row(NamedTuple):
         return self.server, self.mode, self.needs, polls, seconds, self.ending
 
 
-def table(rows: list[Row]) -> str:
-    """Return the rows as a table in Markdown."""
-    rule = ("---",) * len(HEADER)
-    lines = [" | ".join(cells) for cells in (HEADER, rule, *(r.cells() for r in rows))]
-    return "".join(f"| {line} |\n" for line in lines)
+def write(rows: list[Row], order: list[tuple[str, str]]) -> None:
+    """Write what was measured into the documentation, and keep the other rows there.
+
+    Args:
+        rows: What was measured.
+        order: Server and mode of each row that there should be.
+    """
+    shown = {cells[:2]: cells for cells in _shown()}
+    shown.update({row.cells()[:2]: row.cells() for row in rows})
+    table = [HEADER, ("---",) * len(HEADER), *(shown[k] for k in order if k in shown)]
+    PAGE.write_text("".join(f"| {' | '.join(cells)} |\n" for cells in table))
 
 
 def claims_of_the_page() -> list[tuple[str, ...]]:
     """Return the claims of each row that the documentation shows."""
+    return [(cells[0], cells[1], cells[2], cells[5]) for cells in _shown()]
+
+
+def _shown() -> list[tuple[str, ...]]:
     lines = PAGE.read_text().splitlines()[len(("header", "rule")) :]
-    shown = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
-    return [(cells[0], cells[1], cells[2], cells[5]) for cells in shown]
+    return [tuple(cell.strip() for cell in line[1:-1].split("|")) for line in lines]

@@ -14,7 +14,7 @@ import pytest
 import gunicorns
 import uwsgis
 from celery_worker import Redis, Worker
-from matrix import PAGE, Row, claims_of_the_page, table
+from matrix import Row, claims_of_the_page, write
 from serving import GUARD, RATES, Server
 from waiting import until
 
@@ -113,7 +113,7 @@ def rows(request: pytest.FixtureRequest) -> Iterator[list[Row]]:
     seen: list[Row] = []
     yield seen
     if request.config.getoption("--write-matrix"):
-        PAGE.write_text(table(seen))
+        write(seen, [(cell.server, cell.mode) for cell in CELLS])
 
 
 CELLS = list(cells())
