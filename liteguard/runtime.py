@@ -231,6 +231,7 @@ class Runtime:
             self._settled.set()
         self._tell()
         exits.join_celery()
+        exits.prepare_gevent()
         self._contexts.refresh_one(self.transport.fetch_bundle)
         return delay_seconds
 

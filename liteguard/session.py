@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-# For gevent's resolver: it is too late to import that when the process ends.
-import concurrent.futures.thread  # noqa: F401
 from typing import Any
 
 import requests

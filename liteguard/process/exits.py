@@ -6,6 +6,7 @@ Neither library is imported here; what the application has imported is joined.
 
 from __future__ import annotations
 
+import importlib
 import math
 import os
 import sys
@@ -66,6 +67,16 @@ def watch(client: Ending) -> None:
     if _exits.multiprocessing and process and process.parent_process() is not None:
         # Up to Python 3.12 such a child runs no atexit handler of its own either.
         _exits.finalize()
+
+
+def prepare_gevent() -> None:
+    """Import what gevent's resolver needs, which at the end would be too late.
+
+    In no other process: the module's own fork hooks hold a lock, and a fork inside the
+    hook of another library would wait for it for ever.
+    """
+    if "gevent.monkey" in sys.modules:
+        importlib.import_module("concurrent.futures.thread")
 
 
 def join_celery() -> None:
