@@ -72,10 +72,13 @@ def watch(client: Ending) -> None:
 def prepare_gevent() -> None:
     """Import what gevent's resolver needs, which at the end would be too late.
 
-    In no other process: the module's own fork hooks hold a lock, and a fork inside the
-    hook of another library would wait for it for ever.
+    In no other process: that module's fork hooks hold a lock, for which a fork inside
+    the hook of another library waits for ever, and which is released without having
+    been taken where the import meets a fork of another thread.
     """
-    if "gevent.monkey" in sys.modules:
+    monkey = sys.modules.get("gevent.monkey")
+    is_patched = getattr(monkey, "is_module_patched", None)
+    if is_patched is not None and is_patched("socket"):
         importlib.import_module("concurrent.futures.thread")
 
 
