@@ -7,6 +7,7 @@ import itertools
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -102,6 +103,23 @@ def devserver() -> Iterator[DevServer]:
 def backend(devserver: DevServer) -> Backend:
     """Return an environment of the local backend that no other test uses."""
     return Backend(devserver, f"test-{next(NUMBERS)}")
+
+
+@pytest.fixture
+def open_guard(backend: Backend) -> Backend:
+    """Return the backend with one guard, which is open."""
+    backend.create_guard("open.guard", default_value=True)
+    return backend
+
+
+@pytest.fixture
+def common() -> Iterator[Path]:
+    """Return a temporary folder for all users, below folders that all can enter."""
+    # Not below pytest's own, which it closes to others.
+    with tempfile.TemporaryDirectory(dir="/tmp") as name:
+        folder = Path(name)
+        folder.chmod(0o1777)
+        yield folder
 
 
 @pytest.fixture(scope="session")

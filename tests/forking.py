@@ -23,6 +23,9 @@ CHILD_SECONDS = 20
 """A child that takes longer is killed by its own alarm."""
 
 NOBODY = 65534
+# Whoever may not become another user stays the one that runs the tests.
+USER = NOBODY if os.geteuid() == 0 else os.geteuid()
+GROUP = NOBODY if os.geteuid() == 0 else os.getegid()
 _LOOK_SECONDS = 0.002
 
 

@@ -28,13 +28,6 @@ PROMPT = 60.0
 
 
 @pytest.fixture
-def open_guard(backend: Backend) -> Backend:
-    """Return the backend with one guard that is open."""
-    backend.create_guard("open.guard", default_value=True)
-    return backend
-
-
-@pytest.fixture
 def line(backend: Backend) -> Iterator[Line]:
     """Return a connection to the backend that can fail."""
     with Line(backend.url) as connection:

@@ -63,13 +63,6 @@ def killed(_):
 """
 
 
-@pytest.fixture
-def open_guard(backend: Backend) -> Backend:
-    """Return the backend with one guard that is open."""
-    backend.create_guard("open.guard", default_value=True)
-    return backend
-
-
 class Program:
     """A Python program that uses the client, and speaks line by line.
 

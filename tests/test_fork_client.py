@@ -38,13 +38,6 @@ WAYS = pytest.mark.parametrize("fork", [os.fork, fork_a_parked_process])
 
 
 @pytest.fixture
-def open_guard(backend: Backend) -> Backend:
-    """Return the backend with one guard that is open."""
-    backend.create_guard("open.guard", default_value=True)
-    return backend
-
-
-@pytest.fixture
 def client(open_guard: Backend, state_dir: Path) -> Iterator[LiteguardClient]:
     """Run a client of that backend."""
     with running(open_guard, state_dir) as started:

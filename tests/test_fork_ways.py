@@ -38,13 +38,6 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def open_guard(backend: Backend) -> Backend:
-    """Return the backend with one guard that is open."""
-    backend.create_guard("open.guard", default_value=True)
-    return backend
-
-
-@pytest.fixture
 def client(open_guard: Backend, state_dir: Path) -> Iterator[LiteguardClient]:
     """Run a client that flushes only when it is told to."""
     with running(open_guard, state_dir, flush_rate_seconds=60) as started:

@@ -32,13 +32,6 @@ if TYPE_CHECKING:
 ORDINARY_JOIN = PeriodicWorker.join
 
 
-@pytest.fixture
-def open_guard(backend: Backend) -> Backend:
-    """Return the backend with one guard that is open."""
-    backend.create_guard("open.guard", default_value=True)
-    return backend
-
-
 def test_child_keeps_the_guards_that_it_inherited(
     open_guard: Backend, state_dir: Path
 ) -> None:

@@ -105,13 +105,6 @@ Start = Callable[..., Member]
 
 
 @pytest.fixture
-def open_guard(backend: Backend) -> Backend:
-    """Return the backend with one guard that is open."""
-    backend.create_guard("open.guard", default_value=True)
-    return backend
-
-
-@pytest.fixture
 def start(open_guard: Backend, state_dir: Path) -> Iterator[Start]:
     """Return a function that starts another process of the host and waits for it."""
     members: list[Member] = []

@@ -2,37 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import sys
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from forking import NOBODY
+from forking import GROUP, USER
 from serving import HERE, Answer, Server
 from uwsgis import CHECKS_AT_IMPORT, WORKERS, uwsgi
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from backends import Backend
 
-# Whoever may not become another user stays the one that runs the tests.
-USER = NOBODY if os.geteuid() == 0 else os.geteuid()
-GROUP = NOBODY if os.geteuid() == 0 else os.getegid()
 PROGRAM = (sys.executable, str(HERE / "reaching.py"), "run_uwsgi")
-
-
-@pytest.fixture
-def common() -> Iterator[Path]:
-    """Return a temporary folder for all users, below folders that all can enter."""
-    # Not below pytest's own, which it closes to others.
-    with tempfile.TemporaryDirectory(dir="/tmp") as name:
-        folder = Path(name)
-        folder.chmod(0o1777)
-        yield folder
 
 
 def dropping(
