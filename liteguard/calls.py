@@ -19,7 +19,8 @@ class Call(NamedTuple):
     disable_measurement: Optional[bool]
 
 
-_NO_CALL = Call({}, None, None)
+NO_CALL = Call({}, None, None)
+"""The usual call, which adds nothing."""
 _PLAIN = frozenset({str, bool, int, float, type(None)})
 _MAX_REPORTED = 100
 _reported: set[str] = set()
@@ -37,8 +38,12 @@ def call_of(
         TypeError: An argument is of the wrong kind; the message says what is right.
     """
     if options is properties is fallback is disable_measurement is None:
-        return _NO_CALL
-    given = _NO_CALL if options is None else _from_options(options)
+        return NO_CALL
+    if options is None and type(properties) is dict and fallback is None:
+        # Nearly every other call is like this one.
+        values = checked_properties(properties, {})
+        return Call(values, None, _flag("disable_measurement", disable_measurement))
+    given = NO_CALL if options is None else _from_options(options)
     return Call(
         checked_properties(given.properties, properties or {})
         if properties is None or isinstance(properties, Mapping)
@@ -78,11 +83,14 @@ def checked_properties(
     Raises:
         TypeError: *properties* is no dict.
     """
-    if properties is not None and not isinstance(properties, Mapping):
-        _refuse_properties(properties)
+    # In this order: asking an abstract class takes longer than all the rest.
+    if type(properties) is not dict and properties is not None:
+        if not isinstance(properties, Mapping):
+            _refuse_properties(properties)
+        properties = dict(properties)
     values = {**(properties or {}), **more}
-    for name, value in values.items():
-        if type(value) not in _PLAIN:
+    if not _PLAIN.issuperset(map(type, values.values())):
+        for name, value in values.items():
             _report(name, value)
     return values
 
@@ -122,7 +130,8 @@ def _refuse_properties(properties: object) -> Any:
 
 
 def _report(name: object, value: object) -> None:
-    if isinstance(value, (str, int, float)) or len(_reported) >= _MAX_REPORTED:
+    is_known = value is None or isinstance(value, (str, int, float))
+    if is_known or len(_reported) >= _MAX_REPORTED:
         return
     text = f"{name!s:.100}"
     if text not in _reported:

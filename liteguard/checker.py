@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional, Protocol,
 
 from liteguard.evaluation.decision import GuardDecisionReason
 from liteguard.host.rate_limits import RateLimits, partition_key
-from liteguard.telemetry.happening import OPEN, Happening
+from liteguard.recall import Epoch
+from liteguard.telemetry.happening import OPEN
 from liteguard.telemetry.properties import encode_properties
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from liteguard.contexts import ProtectedBundles
     from liteguard.evaluation.table import CompiledGuard, GuardTable
     from liteguard.process.fork import Flag
+    from liteguard.recall import Recalled
     from liteguard.telemetry.execution import SignalRef
     from liteguard.telemetry.recorder import Recorder
     from liteguard.telemetry.unadopted import UnadoptedCounts
@@ -44,12 +46,26 @@ class Subject(Protocol):
     def protected_context(self) -> Optional[ProtectedContext]:
         """The protected context bound to it, if one is."""
 
+    @property
+    def recalled(self) -> dict[str, Optional[Recalled]]:
+        """By guard what an earlier check made of it; ``None`` after the first."""
+
     def encoded_properties(self) -> bytes:
         """Return the properties as JSON, encoded once."""
 
 
 class Verdict(NamedTuple):
-    """An answer, with what a decision and an execution need beside it."""
+    """An answer, with what a decision and an execution need beside it.
+
+    Args:
+        is_open: The answer.
+        reason: Why.
+        rule_index: Which rule decided, -1 if none did.
+        properties: What the rules saw; ``None`` where no adopted guard was asked.
+        encoded: The properties as they were recorded.
+        is_measured: Whether readings of the process belong to the record.
+        signal: What the record is called, if there is one and it had not to wait.
+    """
 
     is_open: bool
     reason: GuardDecisionReason
@@ -93,16 +109,18 @@ class Checker:
         unadopted_open: bool,
         disable_measurement: bool,
     ) -> None:
-        self._flag = flag
+        self.flag = flag
         self._revive = revive
         self._contexts = contexts
         self._standby = Recording(standby, standby, 0)
         self._fallback = fallback
-        self._unadopted_open = unadopted_open
+        self._unadopted = Verdict(unadopted_open, GuardDecisionReason.UNADOPTED)
         self._disable_measurement = disable_measurement
         self.limits = RateLimits()
-        self.table: Optional[GuardTable] = None
-        self.recording: Optional[Recording] = None
+        self._table: Optional[GuardTable] = None
+        self._recording: Optional[Recording] = None
+        self.epoch: Optional[Epoch] = None
+        """For which checks may be recalled, see `GuardChecks.is_open`."""
 
     def check(
         self, subject: Subject, name: str, call: Call, frame: Optional[FrameType]
@@ -121,11 +139,11 @@ class Checker:
         """
         if not isinstance(name, str):
             raise TypeError(f"a guard's name must be a str, got {type(name).__name__}")
-        recording = self.recording if self._flag[0] else None
+        recording = self._recording if self.flag[0] else None
         if recording is None:
             recording = self._revived()
         context = subject.protected_context
-        table = self.table if context is None else self._contexts.table(context)
+        table = self._table if context is None else self._contexts.table(context)
         if table is None:
             fallback = self._fallback if call.fallback is None else call.fallback
             return Verdict(fallback, GuardDecisionReason.FALLBACK)
@@ -133,25 +151,93 @@ class Checker:
         if guard is None or not guard.adopted:
             if recording is not None and frame is not None:
                 recording.unadopted.count(name, time.time())
-            return Verdict(self._unadopted_open, GuardDecisionReason.UNADOPTED)
-        verdict = self._decide(guard, subject, call, consumes=frame is not None)
+            return self._unadopted
+        properties = subject.properties
+        if call.properties:
+            properties = {**properties, **call.properties}
+        is_open, index = guard.evaluate(properties)
+        reason = _MATCHED if index >= 0 else _DEFAULT
+        if is_open and guard.rate_limit is not None:
+            is_open = self._admits(guard, properties, consumes=frame is not None)
+            reason = reason if is_open else GuardDecisionReason.RATE_LIMITED
         if recording is None or frame is None:
-            return verdict
-        encoded = self._encoded(verdict, subject, call)
+            return Verdict(is_open, reason, index, properties)
+        encoded = _encoded(subject, call, properties)
         is_measured = self._is_measured(guard, call)
-        signal = recording.recorder.record(
-            Happening(
-                guard.name,
-                OPEN if verdict.is_open else 0,
-                encoded,
-                frame.f_code,
-                frame.f_lasti,
-                is_measured,
-            )
+        signal = recording.recorder.record_check(
+            name, OPEN if is_open else 0, encoded, frame, is_measured
         )
         if recording is self._standby:
             self._pass_on()
-        return verdict._replace(encoded=encoded, is_measured=is_measured, signal=signal)
+        return Verdict(is_open, reason, index, properties, encoded, is_measured, signal)
+
+    def remember(
+        self,
+        subject: Subject,
+        name: str,
+        table: Optional[GuardTable],
+        verdict: Verdict,
+        frame: FrameType,
+    ) -> None:
+        """Make a check that came a second time ready to be recalled.
+
+        Args:
+            subject: For whom it was made.
+            name: The guard.
+            table: What was in force before.
+            verdict: The answer.
+            frame: Where the caller stands.
+        """
+        if name not in subject.recalled:
+            # Most scopes live for one request, and ask for most guards once.
+            subject.recalled[name] = None
+            return
+        guard = None if table is None else table.lookup(name)
+        if guard is None or not self._is_constant(subject, guard):
+            return
+        epoch = self._epoch_of(table, verdict.signal)
+        if epoch is not None:
+            subject.recalled[name] = epoch.recalled(
+                name, frame, verdict.encoded, is_open=verdict.is_open
+            )
+
+    def _epoch_of(
+        self, table: Optional[GuardTable], signal: Optional[SignalRef]
+    ) -> Optional[Epoch]:
+        """Return the epoch of a check that was answered by *table*, if it lasts."""
+        recording, epoch = self._recording, self.epoch
+        if table is None or recording is None or signal is None:
+            return None
+        journal = recording.recorder.journal_of(signal)
+        if journal is None:
+            return None
+        if epoch is None or epoch.journal is not journal or epoch.table is not table:
+            epoch = self.epoch = Epoch(table, journal)
+            # Whoever puts another in force does so before ending the epoch; so one of
+            # the two threads sees what the other did.
+            if self._table is not table or self._recording is not recording:
+                self.epoch = epoch = None
+        return epoch
+
+    @property
+    def table(self) -> Optional[GuardTable]:
+        """The table in force, if there is one."""
+        return self._table
+
+    @table.setter
+    def table(self, table: Optional[GuardTable]) -> None:
+        self._table = table
+        self.epoch = None
+
+    @property
+    def recording(self) -> Optional[Recording]:
+        """Where checks are recorded, while this process runs."""
+        return self._recording
+
+    @recording.setter
+    def recording(self, recording: Optional[Recording]) -> None:
+        self._recording = recording
+        self.epoch = None
 
     def _pass_on(self) -> None:
         """Write what was recorded on standby, if there is a recorder by now."""
@@ -172,26 +258,27 @@ class Checker:
         """Return *properties* as JSON, as a scope keeps them. Never raises."""
         return encode_properties(properties)
 
-    def _decide(
-        self, guard: CompiledGuard, subject: Subject, call: Call, *, consumes: bool
-    ) -> Verdict:
-        properties = subject.properties
-        if call.properties:
-            properties = {**properties, **call.properties}
-        is_open, index = guard.evaluate(properties)
-        reason = _MATCHED if index >= 0 else _DEFAULT
+    def _admits(
+        self, guard: CompiledGuard, properties: Mapping[str, Any], *, consumes: bool
+    ) -> bool:
         limit = guard.rate_limit
-        if is_open and limit is not None:
-            key = partition_key(guard.name, limit.partition_properties, properties)
-            most = limit.requests_per_minute
-            if not self.limits.admit(key, most, consumes=consumes):
-                is_open, reason = False, GuardDecisionReason.RATE_LIMITED
-        return Verdict(is_open, reason, index, properties)
+        if limit is None:
+            return True
+        key = partition_key(guard.name, limit.partition_properties, properties)
+        return self.limits.admit(key, limit.requests_per_minute, consumes=consumes)
 
-    def _encoded(self, verdict: Verdict, subject: Subject, call: Call) -> bytes:
-        if call.properties:
-            return encode_properties(verdict.properties or {})
-        return subject.encoded_properties()
+    def _is_constant(self, subject: Subject, guard: CompiledGuard) -> bool:
+        """Whether all checks of a guard for a subject are answered and recorded alike.
+
+        So they are if only properties decide, and if readings belong to them as they
+        belong to most.
+        """
+        return (
+            subject.protected_context is None
+            and guard.rate_limit is None
+            and guard.dry_run_rate_limit is None
+            and guard.disable_measurement <= self._disable_measurement
+        )
 
     def _is_measured(self, guard: CompiledGuard, call: Call) -> bool:
         return not (
@@ -199,3 +286,9 @@ class Checker:
             or guard.disable_measurement
             or call.disable_measurement
         )
+
+
+def _encoded(subject: Subject, call: Call, properties: Mapping[str, Any]) -> bytes:
+    if call.properties:
+        return encode_properties(properties)
+    return subject.encoded_properties()

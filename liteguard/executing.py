@@ -11,7 +11,7 @@ from liteguard.telemetry.execution import (
     JoinedExecution,
     current_execution,
 )
-from liteguard.telemetry.happening import COMPLETED, EXECUTION, OPEN, Happening
+from liteguard.telemetry.happening import EXECUTION, OPEN, Happening
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Generator
@@ -86,7 +86,7 @@ class GuardedRun:
         recording.recorder.record(
             Happening(
                 guard=self._name,
-                flags=OPEN | EXECUTION | (COMPLETED if error is None else 0),
+                flags=OPEN | EXECUTION,
                 properties=verdict.encoded,
                 code=self._frame.f_code,
                 instruction=self._frame.f_lasti,

@@ -17,6 +17,7 @@ from liteguard.process.identity import ProcessIdentity, current_identity
 from liteguard.telemetry.adoption import Adopter
 from liteguard.telemetry.execution import new_id
 from liteguard.telemetry.flush import Flusher
+from liteguard.telemetry.journals import Journals
 from liteguard.telemetry.recorder import Recorder
 from liteguard.telemetry.unadopted import UnadoptedCounts
 from liteguard.transport import Transport
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from liteguard.process.logs import Trouble
     from liteguard.telemetry.waiting import Standby
 
-# How long a journal made in a uWSGI master may be written, see `Recorder`.
+# How long a journal made in a uWSGI master may be written, see `Journals`.
 _LEASE_SECONDS = 1.0
 # How long a leader may give no sign of life before another one takes its place.
 _STALE_SECONDS = 30.0
@@ -139,15 +140,17 @@ def _make_recorder(
     standby: Standby,
     on_many: Callable[[], None],
 ) -> Recorder:
-    return Recorder(
-        standby=standby,
-        folder=folder.journals_path if folder else None,
-        identity=identity,
-        capacity=options.flush_size * options.flush_buffer_multiplier,
+    capacity = options.flush_size * options.flush_buffer_multiplier
+    journals = Journals(
+        folder.journals_path if folder else None,
+        identity,
+        capacity=capacity,
         flush_size=options.flush_size,
         on_many=on_many,
+        is_measured=not options.disable_measurement,
         lease_seconds=_LEASE_SECONDS if uwsgi.is_master() else 0.0,
     )
+    return Recorder(standby=standby, journals=journals, max_waiting=capacity)
 
 
 def _make_bundle(

@@ -178,7 +178,7 @@ class Runtime:
         for worker in self._tell_threads_to_end():
             if not self.transport.is_used_by(worker.thread_ident):
                 worker.join(deadline - time.monotonic())
-        self.recorder.seal()
+        self.recorder.journals.seal()
         self.flusher.release()
         self.refresher.park(max(0.0, deadline - time.monotonic()))
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from liteguard.checker import Checker
+    from liteguard.recall import Recalled
 
 T = TypeVar("T")
 Bind = Callable[[ProtectedContext], None]
@@ -35,6 +36,8 @@ class LiteguardScope(GuardChecks):
         "_encoded",
         "_protected_context",
         "_values",
+        "_view",
+        "recalled",
     )
 
     def __init__(
@@ -47,8 +50,11 @@ class LiteguardScope(GuardChecks):
         self._checker = checker
         self._bind = bind
         self._values = values
+        self._view = MappingProxyType(values)
         self._protected_context = protected_context
         self._encoded: Optional[bytes] = None
+        self.recalled: dict[str, Optional[Recalled]] = {}
+        """What checks keep of earlier ones; not for applications."""
 
     def __repr__(self) -> str:
         """Name the properties; their values may be personal."""
@@ -58,7 +64,7 @@ class LiteguardScope(GuardChecks):
     @property
     def properties(self) -> Mapping[str, Any]:
         """The properties; a view that cannot be edited."""
-        return MappingProxyType(self._values)
+        return self._view
 
     @property
     def protected_context(self) -> Optional[ProtectedContext]:

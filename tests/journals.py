@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Optional
@@ -19,16 +20,22 @@ from liteguard.telemetry.happening import OPEN, Happening
 from liteguard.telemetry.journal import Journal
 from liteguard.telemetry.journal_file import JournalFile, Owner
 from liteguard.telemetry.journal_folder import create_journal_file
+from liteguard.telemetry.journals import Journals
 from liteguard.telemetry.recorder import Recorder
-from liteguard.telemetry.signals import encode_signal
+from liteguard.telemetry.records import Details
+from liteguard.telemetry.signals import SignalEncoder
 from liteguard.telemetry.waiting import Standby
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import CodeType
 
+    from liteguard.telemetry.adoption import Adopter
+
 HEADER_BYTES = 4096
-RECORD_BYTES = 80
+RECORD_BYTES = 88
 CAPACITY = 2000
+NEVER = 10**9
 TEXT_BYTES = 64 * 1024
 PROGRAM_SECONDS = 30.0
 
@@ -60,39 +67,44 @@ def new_file(
     return create_journal_file(folder, whose, capacity=capacity, text_bytes=text_bytes)
 
 
-def store(file: JournalFile, number: int, **fields: int) -> None:
+def store(file: JournalFile, number: int, **fields: Any) -> None:
     """Write a record into a journal by hand; a field that is not given is 0."""
-    names = (
-        "timestamp_ms",
-        "parent_number",
-        "duration_ns",
-        "guard",
-        "properties",
-        "callsite",
-        "execution",
-        "parent",
-        "readings",
-        "limits",
-        "error",
-        "sequence_number",
-        "flags",
-    )
-    assert set(fields) <= set(names)
-    file.store(number, tuple(fields.get(name, 0) for name in names))
+    seconds = fields.pop("seconds", time.time())
+    site, properties = fields.pop("site", 0), fields.pop("properties", 0)
+    readings = fields.pop("readings", 0)
+    if fields:
+        file.store_details(number, Details(**fields))
+    file.store(number, seconds, site, properties, readings)
+
+
+def new_journal(file: JournalFile) -> Journal:
+    """Return what writes into *file*, and tells nobody how much."""
+    return Journal(file, NEVER, lambda: None)
+
+
+def site_in(journal: Journal, **fields: Any) -> int:
+    """Write a site, by default of an open check, and return where it lies."""
+    site = {
+        "guardName": "a.guard",
+        "result": True,
+        "callsiteId": "app.py:7",
+        "kind": "guard_check",
+        **fields,
+    }
+    text = orjson.dumps(site)
+    return journal.find(text) or journal.write_text(text, text)
 
 
 def fill(journal: Journal, count: int) -> None:
     """Append *count* records of one guard."""
-    guard = journal.find("a.guard") or journal.write_text("a.guard", b"a.guard")
     for _ in range(count):
-        fields = (1, 0, 0, guard, 0, 0, 0, 0, 0, 0, 0, 1, OPEN)
-        assert journal.append(fields)
+        assert journal.append(time.time(), site_in(journal), 0, 0)
 
 
 def left_behind(folder: Path, count: int, **more: Any) -> JournalFile:
     """Leave a journal with *count* records of a process that has ended."""
     file = new_file(folder, owner=ended_process(), **more)
-    fill(Journal(file), count)
+    fill(new_journal(file), count)
     return file
 
 
@@ -117,29 +129,40 @@ def new_recorder(
     on_many: Callable[[], None] = lambda: None,
 ) -> Recorder:
     """Make a recorder, by default of this process."""
-    return Recorder(
-        standby=Standby(capacity),
-        folder=folder,
-        identity=owner or current_identity(),
+    journals = Journals(
+        folder,
+        owner or current_identity(),
         capacity=capacity,
         flush_size=flush_size,
         on_many=on_many,
+        is_measured=True,
+        lease_seconds=0.0,
     )
+    return Recorder(standby=Standby(capacity), journals=journals, max_waiting=capacity)
+
+
+def claimed_by(adopter: Adopter) -> Iterator[JournalFile]:
+    """Open what an adopter has claimed, one after another."""
+    for path in adopter.claimed():
+        file = adopter.open(path)
+        if file is not None:
+            try:
+                yield file
+            finally:
+                adopter.let_go(path)
 
 
 def signals_in(file: JournalFile) -> list[dict[str, Any]]:
     """Return what a journal holds, in the wire form, without acknowledging it."""
     batch = file.read(file.capacity, waits_for_holes=False)
-    return [
-        orjson.loads(orjson.dumps(encode_signal(file, record, 0)))
-        for record in batch.records
-    ]
+    encoder = SignalEncoder(file)
+    return [orjson.loads(encoder.encode(record)) for record in batch.records]
 
 
 def signals_of(recorder: Recorder) -> list[dict[str, Any]]:
     """Return all that a recorder holds, over all its journals."""
     recorder.drain()
-    return [signal for file in recorder.files() for signal in signals_in(file)]
+    return [signal for file in recorder.journals.files() for signal in signals_in(file)]
 
 
 def descriptors() -> int:

@@ -17,19 +17,20 @@ from typing import TYPE_CHECKING
 import pytest
 
 from journals import (
+    claimed_by,
     descriptors,
     ended_process,
     fill,
     happening,
     left_behind,
     new_file,
+    new_journal,
     new_recorder,
     other_process,
     signals_in,
 )
 from liteguard.process.identity import current_identity
 from liteguard.telemetry.adoption import Adopter, show_life
-from liteguard.telemetry.journal import Journal
 from liteguard.telemetry.journal_folder import open_journal_file
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def adopter_of(folder: Path, identity: ProcessIdentity | None = None) -> Adopter
 
 def claimed(adopter: Adopter) -> list[str]:
     """Return the nonces of what an adopter has claimed."""
-    return [file.owner.nonce for file in adopter.claimed()]
+    return [file.owner.nonce for file in claimed_by(adopter)]
 
 
 def unseen(identity: ProcessIdentity) -> ProcessIdentity:
@@ -89,7 +90,7 @@ def test_journal_of_the_dead_is_claimed(tmp_path: Path) -> None:
     """A process that was killed has sealed nothing; all of it is there."""
     file = left_behind(tmp_path, 3)
     adopter = adopter_of(tmp_path)
-    (found,) = adopter.claimed()
+    (found,) = claimed_by(adopter)
     assert found.owner == file.owner
     assert len(signals_in(found)) == 3
     assert not path_of(file).exists()
@@ -98,7 +99,7 @@ def test_journal_of_the_dead_is_claimed(tmp_path: Path) -> None:
 def test_journal_of_the_living_is_never_touched(tmp_path: Path) -> None:
     """Its owner writes and delivers it."""
     for identity in (current_identity(), other_process()):
-        fill(Journal(new_file(tmp_path, owner=identity)), 1)
+        fill(new_journal(new_file(tmp_path, owner=identity)), 1)
     before = sorted(tmp_path.iterdir())
     assert claimed(adopter_of(tmp_path)) == []
     assert sorted(tmp_path.iterdir()) == before
@@ -125,7 +126,7 @@ def test_journal_in_flight_of_the_dead_is_claimed(tmp_path: Path) -> None:
     """Nobody waits for that answer any more, so the batch comes again."""
     file = left_behind(tmp_path, 1)
     file.set_in_flight(is_in_flight=True)
-    (found,) = adopter_of(tmp_path).claimed()
+    (found,) = claimed_by(adopter_of(tmp_path))
     assert not found.is_in_flight
 
 
@@ -252,7 +253,7 @@ def test_claim_that_is_let_go_of_after_the_release_is_free(tmp_path: Path) -> No
     """A thread that was left behind by a fork could not finish what it held."""
     file = left_behind(tmp_path, 1)
     first = adopter_of(tmp_path, other_process())
-    for _ in first.claimed():
+    for _ in claimed_by(first):
         first.release()
         assert claimed(adopter_of(tmp_path)) == []
     assert claimed(adopter_of(tmp_path)) == [file.owner.nonce]
@@ -262,7 +263,7 @@ def test_finished_journal_is_deleted(tmp_path: Path) -> None:
     """It leaves nothing behind, and no claim."""
     left_behind(tmp_path, 1)
     adopter = adopter_of(tmp_path)
-    for file in adopter.claimed():
+    for file in claimed_by(adopter):
         adopter.finish(file)
         adopter.finish(file)
     assert list(tmp_path.iterdir()) == []
@@ -307,7 +308,7 @@ print("ready", flush=True)
 while not start.exists():
     time.sleep(0.001)
 adopter.claim_all()
-print(*(file.owner.nonce for file in adopter.claimed()), flush=True)
+print(*(path.name.split(".")[0] for path in adopter.claimed()), flush=True)
 sys.stdin.read()
 """
 
@@ -368,7 +369,7 @@ def test_what_a_killed_process_recorded_is_all_there(tmp_path: Path) -> None:
     assert claimed(adopter_of(tmp_path)) == []
     victim.send_signal(signal.SIGKILL)
     victim.communicate()
-    (file,) = adopter_of(tmp_path).claimed()
+    (file,) = claimed_by(adopter_of(tmp_path))
     assert len(signals_in(file)) == 100
     assert file.owner.identity.pid == victim.pid
 
@@ -448,7 +449,7 @@ def test_claims_cost_no_descriptors(tmp_path: Path) -> None:
         left_behind(tmp_path, 1)
     before = descriptors()
     adopter = adopter_of(tmp_path)
-    assert max(descriptors() for _ in adopter.claimed()) <= before + 2
+    assert max(descriptors() for _ in claimed_by(adopter)) <= before + 2
     assert descriptors() == before
 
 
@@ -494,10 +495,10 @@ def test_owner_that_goes_on_after_an_adoption_loses_nothing(tmp_path: Path) -> N
     """A container was silent too long; what it writes later it sends itself."""
     recorder = new_recorder(tmp_path, owner=unseen(current_identity()))
     recorder.record(happening())
-    (file,) = recorder.files()
+    (file,) = recorder.journals.files()
     age(path_of(file))
     adopter = adopter_of(tmp_path)
-    for adopted in adopter.claimed():
+    for adopted in claimed_by(adopter):
         adopted.acknowledge(1)
         adopter.finish(adopted)
     recorder.record(happening())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from typing import TYPE_CHECKING, Any, Callable, Optional
@@ -10,19 +11,21 @@ from typing import TYPE_CHECKING, Any, Callable, Optional
 import pytest
 
 from journals import (
+    claimed_by,
     fill,
     happening,
     in_threads,
     left_behind,
     new_file,
+    new_journal,
     new_recorder,
     other_process,
+    site_in,
     store,
 )
 from liteguard.process.identity import current_identity
 from liteguard.telemetry.adoption import Adopter
 from liteguard.telemetry.flush import Flusher
-from liteguard.telemetry.journal import Journal
 from liteguard.telemetry.unadopted import UnadoptedCounts
 from liteguard.transport import Transport
 from recording import RecordingServer
@@ -167,24 +170,24 @@ def test_sealed_journals_are_sent_and_deleted(bench: Bench, tmp_path: Path) -> N
     """What was recorded before a fork is delivered by the parent as well as after."""
     for _ in range(3):
         bench.check(2)
-        bench.recorder.seal()
+        bench.recorder.journals.seal()
     bench.check(1)
     assert bench.flush_now()
     assert len(set(bench.server.ids())) == 7
-    assert list(tmp_path.iterdir()) == [bench.recorder.files()[0].path]
+    assert list(tmp_path.iterdir()) == [bench.recorder.journals.files()[0].path]
 
 
 def test_journals_in_memory_are_sent(benches: Callable[..., Bench]) -> None:
     """A process without a state folder delivers what it sealed, too."""
     bench = benches(None)
     bench.check(2)
-    bench.recorder.seal()
+    bench.recorder.journals.seal()
     bench.check(1)
     assert bench.flush_now()
     assert len(set(bench.server.ids())) == 3
-    bench.recorder.seal()
+    bench.recorder.journals.seal()
     assert bench.flush_now()
-    assert bench.recorder.files() == []
+    assert bench.recorder.journals.files() == []
 
 
 def test_journal_in_memory_for_want_of_a_disk_is_sent(
@@ -193,10 +196,10 @@ def test_journal_in_memory_for_want_of_a_disk_is_sent(
     """The folder vanished, so the journal is memory, though there is an adopter."""
     bench = benches(tmp_path / "gone")
     bench.check(2)
-    bench.recorder.seal()
+    bench.recorder.journals.seal()
     assert bench.flush_now()
     assert len(bench.server.ids()) == 2
-    assert bench.recorder.files() == []
+    assert bench.recorder.journals.files() == []
 
 
 def test_leader_sends_what_the_dead_left(bench: Bench, tmp_path: Path) -> None:
@@ -217,7 +220,7 @@ def test_follower_leaves_the_dead_to_the_leader(
     bench = benches(tmp_path, is_leading=False)
     left_behind(tmp_path, 1)
     bench.check(1)
-    bench.recorder.seal()
+    bench.recorder.journals.seal()
     bench.check(1)
     assert bench.flush_now()
     assert len(bench.server.ids()) == 2
@@ -269,19 +272,22 @@ def test_damaged_record_is_counted_and_takes_no_other_with_it(
 ) -> None:
     """References that lead outside, or to a text of another kind, lose one record."""
     file = new_file(tmp_path)
-    journal = Journal(file)
+    journal = new_journal(file)
     fill(journal, 2)
-    name = journal.find("a.guard")
+    site = site_in(journal)
+    name = journal.write_text("name", b"no JSON")
     document = journal.write_text("document", b'{"plan": "pro"}')
-    store(file, 3, guard=2**31)
-    store(file, 4, guard=name, properties=name)
-    store(file, 5, guard=name, properties=7)
-    store(file, 6, guard=0)
-    store(file, 7, guard=name, readings=name)
-    store(file, 8, guard=name, readings=document, flags=2)
-    store(file, 9, guard=name, limits=name)
-    store(file, 10, guard=name, properties=document)
-    file.seal(10)
+    store(file, 3, site=2**31)
+    store(file, 4, site=site, properties=name)
+    store(file, 5, site=site, properties=7)
+    store(file, 6, site=document)
+    store(file, 7, site=site, readings=name)
+    store(file, 8, site=site_in(journal, kind="guard_execution"), readings=document)
+    store(file, 9, site=site, limits=name)
+    store(file, 10, site=site, properties=document)
+    store(file, 11, site=site, seconds=math.nan)
+    store(file, 12, site=site, seconds=1e300)
+    file.seal(12)
     bench.flusher.flush_once()
     assert bench.flush_now()
     assert [s["signalId"].rpartition("-")[2] for s in bench.server.signals()] == [
@@ -292,14 +298,14 @@ def test_damaged_record_is_counted_and_takes_no_other_with_it(
     ]
     bench.check(1)
     assert bench.flush_now()
-    assert bench.server.dropped() == 6
+    assert bench.server.dropped() == 8
 
 
 def test_hole_of_a_dead_process_is_not_waited_for(bench: Bench, tmp_path: Path) -> None:
     """Nobody will ever write the record whose number a killed thread had drawn."""
     for _ in range(2):
         file = left_behind(tmp_path, 2)
-        store(file, 4, guard=8)
+        store(file, 4, site=8)
     bench.flusher.flush_once()
     assert len(bench.server.ids()) == 6
     assert bench.server.dropped() == 2
@@ -310,9 +316,9 @@ def test_holes_of_the_living_are_waited_for_once(bench: Bench, tmp_path: Path) -
     """A thread gets until the next flush; several journals with holes do not jam."""
     for _ in range(3):
         file = new_file(tmp_path)
-        journal = Journal(file)
+        journal = new_journal(file)
         fill(journal, 1)
-        store(file, 3, guard=journal.find("a.guard"))
+        store(file, 3, site=site_in(journal))
         file.seal(3)
     bench.flusher.flush_once()
     assert len(bench.server.ids()) == 3
@@ -326,11 +332,11 @@ def test_holes_of_the_living_are_waited_for_once(bench: Bench, tmp_path: Path) -
 def test_record_that_is_late_is_sent(bench: Bench, tmp_path: Path) -> None:
     """Until a sealed journal is complete it is not deleted."""
     file = new_file(tmp_path)
-    journal = Journal(file)
+    journal = new_journal(file)
     fill(journal, 1)
     file.seal(2)
     bench.flusher.flush_once()
-    store(file, 2, guard=journal.find("a.guard"))
+    store(file, 2, site=site_in(journal))
     bench.flusher.flush_once()
     assert len(bench.server.ids()) == 2
     assert bench.server.dropped() == 0
@@ -459,7 +465,7 @@ def test_one_signal_that_is_never_taken_does_not_block_the_rest(
 ) -> None:
     """The batch is halved until that one is alone, dropped and counted."""
     bench.check(500)
-    nonce = bench.recorder.files()[0].owner.nonce
+    nonce = bench.recorder.journals.files()[0].owner.nonce
     bench.server.poisonous = {f"{nonce}-{poison + 1:x}"}
     for _ in range(3):
         bench.flush_now()
@@ -531,7 +537,7 @@ def test_flush_that_runs_out_of_time_does_not_claim_to_be_complete(
     """Sealed journals that it took for itself count as undelivered until they are."""
     bench = benches(tmp_path)
     bench.check(700)
-    bench.recorder.seal()
+    bench.recorder.journals.seal()
     assert not bench.flusher.flush_until(time.monotonic())
     assert bench.recorder.buffered == 700
     assert bench.flush_now()
@@ -615,17 +621,17 @@ def test_threads_that_flush_and_check_at_once_deliver_each_signal_once(
         for step in range(100):
             bench.check(3)
             if step % 10 == number:
-                bench.recorder.seal()
+                bench.recorder.journals.seal()
             if step % 5 == 0:
                 bench.flusher.flush_until(time.monotonic() + TIMEOUT_SECONDS)
 
     in_threads(4, work)
-    bench.recorder.seal()
+    bench.recorder.journals.seal()
     for _ in range(3):
         bench.flush_now()
     assert len(bench.server.ids()) == len(set(bench.server.ids()))
     assert len(bench.server.ids()) + bench.server.dropped() == 1200
-    assert bench.recorder.files() == []
+    assert bench.recorder.journals.files() == []
     assert list(tmp_path.iterdir()) == []
 
 
@@ -639,7 +645,7 @@ def test_journal_that_is_sealed_during_a_batch_is_claimed_before_the_next(
     flush = threading.Thread(target=bench.flusher.flush_once)
     flush.start()
     assert bench.server.asked.wait(TIMEOUT_SECONDS)
-    bench.recorder.seal()
+    bench.recorder.journals.seal()
     bench.server.may_answer.set()
     flush.join()
     assert sizes(bench.server) == [500]
@@ -652,7 +658,7 @@ def test_sealed_journal_whose_file_was_deleted_is_delivered_from_memory(
 ) -> None:
     """Nobody else can, and the recorder would wait for it for ever."""
     bench.check(3)
-    bench.recorder.seal()
+    bench.recorder.journals.seal()
     for path in tmp_path.iterdir():
         path.unlink()
     bench.check(2)
@@ -676,7 +682,7 @@ def test_owner_and_leader_deliver_a_sealed_journal_once(
     thread.start()
     for _ in range(30):
         owner.check(2)
-        owner.recorder.seal()
+        owner.recorder.journals.seal()
         owner.flush_now()
     done.set()
     thread.join()
@@ -770,7 +776,7 @@ def test_release_keeps_what_is_in_flight(
     first.flusher.release()
     assert second.adopter is not None
     second.adopter.claim_all()
-    assert list(second.adopter.claimed()) == []
+    assert list(claimed_by(second.adopter)) == []
     server.may_answer.set()
     flush.join()
     assert second.flush_now()

@@ -73,7 +73,7 @@ def fork_often(number):
 
 def deliver():
     made.append(is_open())
-    while client.status().buffered or len(list(state_dir.glob("*/journals-1/*"))) > 1:
+    while client.status().buffered or len(list(state_dir.glob("*/journals-2/*"))) > 1:
         client.flush_signals()
         time.sleep(0.01)
     made.append(is_open())

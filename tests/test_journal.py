@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from journals import fill, in_threads, new_file
+from journals import NEVER, fill, in_threads, new_file, new_journal
 from liteguard.telemetry.journal import Journal, JournalFull, LeasedJournal
 from liteguard.telemetry.journal_file import LEASE_GRACE_NS, text_size
 from waiting import until
@@ -17,7 +17,7 @@ from waiting import until
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-RECORD = (1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1)
+RECORD = (1.0, 0, 0, 0)
 
 
 @pytest.fixture
@@ -38,14 +38,14 @@ def numbers(journal: Journal) -> list[int]:
 
 def test_numbers_begin_with_one() -> None:
     """0 means that the journal was sealed."""
-    journal = Journal(new_file(None))
-    assert [journal.append(RECORD) for _ in range(3)] == [1, 2, 3]
+    journal = new_journal(new_file(None))
+    assert [journal.append(*RECORD) for _ in range(3)] == [1, 2, 3]
     assert journal.count == 3
 
 
 def test_text_is_written_once_and_found_again() -> None:
     """The same key leads to the same place, and takes no further room."""
-    journal = Journal(new_file(None))
+    journal = new_journal(new_file(None))
     first = journal.write_text("key", b"text")
     assert journal.find("key") == first
     assert journal.write_text("key", b"text") == first
@@ -56,13 +56,13 @@ def test_text_is_written_once_and_found_again() -> None:
 
 def test_text_and_bytes_of_the_same_letters_are_two_texts() -> None:
     """A guard's name is not mistaken for a property document."""
-    journal = Journal(new_file(None))
+    journal = new_journal(new_file(None))
     assert journal.write_text("a", b"a") != journal.write_text(b"a", b"a")
 
 
 def test_text_without_room_is_refused_and_leaves_the_rest_usable() -> None:
     """A smaller text may still find room, and what was written stays."""
-    journal = Journal(new_file(None, text_bytes=64))
+    journal = new_journal(new_file(None, text_bytes=64))
     first = journal.write_text(1, b"x" * 20)
     with pytest.raises(JournalFull):
         journal.write_text(2, b"y" * 40)
@@ -75,7 +75,7 @@ def test_text_without_room_is_refused_and_leaves_the_rest_usable() -> None:
 @pytest.mark.parametrize("room", range(16, 26))
 def test_texts_fill_their_room_to_the_last_byte(room: int) -> None:
     """Nothing is written beyond the end, and nothing that fits is refused."""
-    journal = Journal(new_file(None, text_bytes=room))
+    journal = new_journal(new_file(None, text_bytes=room))
     longest = room - 8 - text_size(b"")
     with pytest.raises(JournalFull):
         journal.write_text(1, b"x" * (longest + 1))
@@ -89,7 +89,7 @@ def test_object_named_by_its_id_is_kept_alive() -> None:
     class Code:
         """Something that has an id."""
 
-    journal = Journal(new_file(None))
+    journal = new_journal(new_file(None))
     code = Code()
     key = id(code)
     journal.write_text(key, b"text", keep=code)
@@ -99,17 +99,17 @@ def test_object_named_by_its_id_is_kept_alive() -> None:
 
 def test_nothing_is_appended_after_the_seal() -> None:
     """What comes later is told so, and is not read."""
-    journal = Journal(new_file(None))
+    journal = new_journal(new_file(None))
     fill(journal, 2)
     assert journal.seal()
-    assert journal.append(RECORD) == 0
+    assert journal.append(*RECORD) == 0
     assert numbers(journal) == [1, 2]
     assert journal.count == 2
 
 
 def test_one_of_two_seals_ends_the_journal() -> None:
     """The end stays where the first has put it."""
-    journal = Journal(new_file(None))
+    journal = new_journal(new_file(None))
     fill(journal, 1)
     assert [journal.seal(), journal.seal()] == [True, False]
     assert journal.count == 1
@@ -119,14 +119,14 @@ def test_one_of_two_seals_ends_the_journal() -> None:
 @pytest.mark.parametrize("round_number", range(20))
 def test_seal_divides_appends_of_many_threads_exactly(round_number: int) -> None:
     """Every append was told the truth: counted before the seal, or not at all."""
-    journal = Journal(new_file(None, capacity=5000))
+    journal = new_journal(new_file(None, capacity=5000))
     told: list[int] = []
     begun = threading.Barrier(5)
 
     def append(_thread: int) -> None:
         begun.wait()
         for _ in range(1000):
-            number = journal.append(RECORD)
+            number = journal.append(*RECORD)
             if not number:
                 return
             told.append(number)
@@ -147,7 +147,7 @@ def test_seal_divides_appends_of_many_threads_exactly(round_number: int) -> None
 
 def test_append_that_meets_the_seal_is_told_so() -> None:
     """A number that is drawn right after the seal's own belongs to no journal."""
-    journal = Journal(new_file(None))
+    journal = new_journal(new_file(None))
     fill(journal, 1)
     draw = journal._next_number
 
@@ -157,7 +157,7 @@ def test_append_that_meets_the_seal_is_told_so() -> None:
         return draw()
 
     journal._next_number = draw_after_a_seal
-    assert journal.append(RECORD) == 0
+    assert journal.append(*RECORD) == 0
     assert numbers(journal) == [1]
 
 
@@ -166,7 +166,7 @@ def test_append_of_a_signal_handler_in_the_middle_of_the_seal_is_told_so(
     moment: str,
 ) -> None:
     """Neither counted twice nor lost: it is appended to no journal, and says so."""
-    journal = Journal(new_file(None))
+    journal = new_journal(new_file(None))
     fill(journal, 1)
     draw = journal._next_number
     told: list[int] = []
@@ -174,10 +174,10 @@ def test_append_of_a_signal_handler_in_the_middle_of_the_seal_is_told_so(
     def draw_while_a_handler_appends() -> int:
         journal._next_number = draw
         if moment == "before":
-            told.append(journal.append(RECORD))
+            told.append(journal.append(*RECORD))
         number = draw()
         if moment == "after":
-            told.append(journal.append(RECORD))
+            told.append(journal.append(*RECORD))
         return number
 
     journal._next_number = draw_while_a_handler_appends
@@ -190,7 +190,7 @@ def test_append_of_a_signal_handler_in_the_middle_of_the_seal_is_told_so(
 @pytest.mark.usefixtures("_threads_take_turns_all_the_time")
 def test_texts_of_many_threads_do_not_overlap() -> None:
     """Each text is what its writer wrote, and each key has one place."""
-    journal = Journal(new_file(None))
+    journal = new_journal(new_file(None))
     offsets: dict[int, set[int]] = {number: set() for number in range(200)}
 
     def write(thread: int) -> None:
@@ -208,11 +208,11 @@ def test_texts_of_many_threads_do_not_overlap() -> None:
 
 def test_leased_journal_takes_records_until_its_lease_is_over() -> None:
     """Then its records are to be written into another."""
-    journal = LeasedJournal(new_file(None))
+    journal = LeasedJournal(new_file(None), NEVER, lambda: None)
     journal.file.lease(time.monotonic_ns() + 10**12)
-    assert journal.append(RECORD) == 1
+    assert journal.append(*RECORD) == 1
     journal.file.lease(time.monotonic_ns() - 1)
-    assert journal.append(RECORD) == 0
+    assert journal.append(*RECORD) == 0
     assert not journal.file.is_finished
     journal.file.lease(time.monotonic_ns() - LEASE_GRACE_NS - 1)
     assert journal.file.is_finished

@@ -16,22 +16,25 @@ from journals import (
     descriptors,
     fill,
     new_file,
+    new_journal,
     signals_in,
     store,
 )
 from liteguard.process.identity import current_identity
-from liteguard.telemetry.journal import Journal
 from liteguard.telemetry.journal_file import JournalFile, Owner, first_text_offset
 from liteguard.telemetry.journal_folder import create_journal_file, open_journal_file
+from liteguard.telemetry.records import Details
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from liteguard.telemetry.journal_file import Batch
 
-CAPACITY_AT = 40
-TEXTS_AT = 48
-OWNER_AT = 56
+CAPACITY_AT = 56
+TEXTS_AT = 64
+OWNER_AT = 72
+COMMIT_AT = 32
+NO_ROOM = struct.pack("<QQ", 0, TEXT_BYTES + RECORD_BYTES)
 
 
 def path_of(file: JournalFile) -> Path:
@@ -54,17 +57,28 @@ def overwrite(file: JournalFile, place: int, data: bytes) -> None:
 
 def tear(file: JournalFile, number: int) -> None:
     """Remove the commit mark of a record, as a kill in the middle of it would."""
-    slot = HEADER_BYTES + (number - 1) % file.capacity * RECORD_BYTES
-    overwrite(file, slot + RECORD_BYTES - 8, bytes(8))
+    slot = HEADER_BYTES + number % file.capacity * RECORD_BYTES
+    overwrite(file, slot + COMMIT_AT, bytes(8))
 
 
 def test_record_is_read_back_as_it_was_written(tmp_path: Path) -> None:
     """Every field survives, largest values included, for another reader of the file."""
     file = new_file(tmp_path)
-    largest = (2**64 - 1,) * 3 + (2**32 - 1,) * 10
-    file.store(1, largest)
+    details = Details(2**64 - 1, 2**64 - 1, *[2**32 - 1] * 5)
+    file.store_details(1, details)
+    file.store(1, 2.5, *[2**32 - 1] * 3)
     (record,) = open_journal_file(path_of(file)).read(9, waits_for_holes=True).records
-    assert tuple(record) == (1, *largest, 1)
+    assert record == (1, 2.5, *[2**32 - 1] * 3, details)
+
+
+def test_details_of_an_earlier_round_are_not_those_of_a_record(tmp_path: Path) -> None:
+    """A slot of the ring may hold the details of a record that it held before."""
+    file = new_file(tmp_path, capacity=2)
+    file.store_details(1, Details(duration_ns=7))
+    for number in (1, 2, 3):
+        file.store(number, 1.0, 0, 0, 0)
+    records = file.read(9, waits_for_holes=False).records
+    assert [record.details for record in records] == [Details()] * 2
 
 
 @pytest.mark.parametrize("text", [b"x", "Grüße ☃".encode(), bytes(range(256)), b"\0"])
@@ -113,7 +127,7 @@ def test_vanished_folder_is_an_error_at_creation(tmp_path: Path) -> None:
 def test_journal_in_memory_has_no_path() -> None:
     """Without a folder the same layout lies in memory; deleting it does nothing."""
     file = new_file(None)
-    fill(Journal(file), 2)
+    fill(new_journal(file), 2)
     file.delete()
     assert file.path is None
     assert numbers(file.read(9, waits_for_holes=True)) == [1, 2]
@@ -124,14 +138,14 @@ def test_deleted_file_stays_usable_for_who_has_it(tmp_path: Path) -> None:
     file = new_file(tmp_path)
     file.delete()
     file.delete()
-    fill(Journal(file), 1)
+    fill(new_journal(file), 1)
     assert file.unsettled() == 1
 
 
 def test_read_returns_at_most_what_was_asked_for() -> None:
     """The rest comes with the next read, once the first part is acknowledged."""
     file = new_file(None)
-    fill(Journal(file), 5)
+    fill(new_journal(file), 5)
     first = file.read(3, waits_for_holes=True)
     assert (numbers(first), first.last) == ([1, 2, 3], 3)
     file.acknowledge(first.last)
@@ -141,7 +155,7 @@ def test_read_returns_at_most_what_was_asked_for() -> None:
 def test_unacknowledged_records_are_read_again() -> None:
     """Reading alone settles nothing."""
     file = new_file(None)
-    fill(Journal(file), 2)
+    fill(new_journal(file), 2)
     assert file.read(9, waits_for_holes=True) == file.read(9, waits_for_holes=True)
     assert file.unsettled() == 2
 
@@ -154,7 +168,7 @@ def test_overflow_drops_the_oldest_and_counts_them(
 ) -> None:
     """A ring of ten keeps the newest ten, whatever was settled before."""
     file = new_file(None, capacity=10)
-    fill(Journal(file), made)
+    fill(new_journal(file), made)
     file.acknowledge(acknowledged)
     batch = file.read(99, waits_for_holes=True)
     assert batch.dropped == lost
@@ -165,7 +179,7 @@ def test_overflow_drops_the_oldest_and_counts_them(
 def test_torn_last_record_does_not_count(tmp_path: Path) -> None:
     """A kill in the middle of a record leaves everything before it deliverable."""
     file = new_file(tmp_path)
-    fill(Journal(file), 4)
+    fill(new_journal(file), 4)
     tear(file, 4)
     found = open_journal_file(path_of(file))
     assert numbers(found.read(9, waits_for_holes=True)) == [1, 2, 3]
@@ -177,7 +191,7 @@ def test_torn_record_over_an_old_one_loses_both_and_counts_the_old(
 ) -> None:
     """In a full ring a torn record has overwritten the oldest."""
     file = new_file(tmp_path, capacity=4)
-    fill(Journal(file), 5)
+    fill(new_journal(file), 5)
     tear(file, 5)
     batch = open_journal_file(path_of(file)).read(9, waits_for_holes=False)
     assert (numbers(batch), batch.dropped) == ([2, 3, 4], 1)
@@ -186,7 +200,7 @@ def test_torn_record_over_an_old_one_loses_both_and_counts_the_old(
 def test_hole_is_waited_for_once_and_then_counted(tmp_path: Path) -> None:
     """A record whose thread may still be writing it holds back what is after it."""
     file = new_file(tmp_path)
-    fill(Journal(file), 4)
+    fill(new_journal(file), 4)
     tear(file, 2)
     waiting = file.read(9, waits_for_holes=True)
     assert (numbers(waiting), waiting.last, waiting.dropped) == ([1], 1, 0)
@@ -238,7 +252,7 @@ def test_record_that_a_sealed_journal_lacks_is_counted() -> None:
 def test_record_that_overwrites_during_a_read_is_counted() -> None:
     """A slot that holds a later number than expected was lost to the overflow."""
     file = new_file(None, capacity=4)
-    fill(Journal(file), 4)
+    fill(new_journal(file), 4)
     store(file, 6)
     file.seal(4)
     batch = file.read(9, waits_for_holes=True)
@@ -288,10 +302,12 @@ def test_file_too_large_is_refused_without_being_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("place", "data"),
     [
-        pytest.param(0, b"LGJRNL2\n", id="another format"),
+        pytest.param(0, b"LGJRNL1\n", id="another format"),
         pytest.param(0, bytes(8), id="no magic"),
         pytest.param(CAPACITY_AT, struct.pack("<Q", 2**63), id="capacity large"),
-        pytest.param(CAPACITY_AT, struct.pack("<QQ", 0, TEXT_BYTES + 80), id="none"),
+        pytest.param(
+            CAPACITY_AT, struct.pack("<QQ", 0, TEXT_BYTES + RECORD_BYTES), id="none"
+        ),
         pytest.param(TEXTS_AT, struct.pack("<Q", 2**63), id="texts large"),
         pytest.param(OWNER_AT, struct.pack("<I", 2**32 - 1), id="owner too long"),
         pytest.param(OWNER_AT, bytes(4), id="owner empty"),
@@ -322,7 +338,7 @@ def test_damaged_acknowledgement_delivers_nothing_and_raises_nothing(
 ) -> None:
     """A journal acknowledged beyond its end has nothing left."""
     file = new_file(tmp_path)
-    fill(Journal(file), 3)
+    fill(new_journal(file), 3)
     file.acknowledge(2**60)
     assert file.unsettled() == 0
     assert file.read(9, waits_for_holes=False).records == []
@@ -331,8 +347,8 @@ def test_damaged_acknowledgement_delivers_nothing_and_raises_nothing(
 def test_record_with_a_damaged_text_reference_is_still_read(tmp_path: Path) -> None:
     """Reading does not look at texts, so the damage stays with one record."""
     file = new_file(tmp_path)
-    fill(Journal(file), 1)
-    store(file, 2, guard=TEXT_BYTES)
+    fill(new_journal(file), 1)
+    store(file, 2, site=TEXT_BYTES)
     assert numbers(file.read(9, waits_for_holes=True)) == [1, 2]
     with pytest.raises(ValueError, match="damaged"):
         signals_in(file)

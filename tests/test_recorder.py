@@ -22,7 +22,7 @@ from journals import (
     signals_of,
 )
 from liteguard.telemetry.execution import Execution, signal_id
-from liteguard.telemetry.happening import COMPLETED, EXECUTION, OPEN
+from liteguard.telemetry.happening import EXECUTION, OPEN
 from liteguard.telemetry.journal_folder import open_journal_file
 from liteguard.telemetry.waiting import Entry
 
@@ -54,19 +54,25 @@ def ids(recorder: Recorder) -> list[str]:
     return [signal["signalId"] for signal in signals_of(recorder)]
 
 
+def lost(recorder: Recorder) -> int:
+    """Return how many signals were lost and are to be reported."""
+    files = recorder.journals.files()
+    return recorder.journals.take_lost() + sum(file.unreported for file in files)
+
+
 def accounted(recorder: Recorder) -> int:
     """Return how many records are there or are counted as dropped."""
     dropped = sum(
         file.read(file.capacity, waits_for_holes=False).dropped
-        for file in recorder.files()
+        for file in recorder.journals.files()
     )
-    return len(ids(recorder)) + dropped + recorder.take_overflow()
+    return len(ids(recorder)) + dropped + recorder.journals.take_lost()
 
 
 def test_no_journal_is_made_before_the_first_record(tmp_path: Path) -> None:
     """Many processes never make a check."""
     recorder = new_recorder(tmp_path)
-    assert recorder.files() == []
+    assert recorder.journals.files() == []
     assert list(tmp_path.iterdir()) == []
     recorder.record(happening())
     assert len(list(tmp_path.iterdir())) == 1
@@ -108,11 +114,9 @@ def test_closed_check_is_told_from_an_open_one(tmp_path: Path) -> None:
 def test_execution_tells_duration_end_and_error(tmp_path: Path) -> None:
     """What failed names the class of its exception, and what ended well does not."""
     recorder = new_recorder(tmp_path)
-    well = happening(
-        flags=OPEN | EXECUTION | COMPLETED, duration_ns=2**40, is_measured=True
-    )
+    well = happening(flags=OPEN | EXECUTION, duration_ns=2**40, is_measured=True)
     recorder.record(well)
-    recorder.record(well._replace(flags=OPEN | EXECUTION, error="KeyError"))
+    recorder.record(well._replace(error="KeyError"))
     first, second = (
         signal["measurement"]["guardExecution"] for signal in signals_of(recorder)
     )
@@ -160,17 +164,17 @@ def test_record_after_a_seal_begins_another_journal(tmp_path: Path) -> None:
     recorder = new_recorder(tmp_path)
     for _ in range(3):
         recorder.record(happening())
-        recorder.seal()
-        recorder.seal()
-    assert [file.is_sealed for file in recorder.files()] == [True] * 3
+        recorder.journals.seal()
+        recorder.journals.seal()
+    assert [file.is_sealed for file in recorder.journals.files()] == [True] * 3
     assert len(set(ids(recorder))) == recorder.recorded == recorder.buffered == 3
 
 
 def test_seal_without_a_record_makes_no_journal(tmp_path: Path) -> None:
     """Parking a process that made no check costs nothing."""
     recorder = new_recorder(tmp_path)
-    recorder.seal()
-    assert recorder.files() == []
+    recorder.journals.seal()
+    assert recorder.journals.files() == []
     assert list(tmp_path.iterdir()) == []
 
 
@@ -190,7 +194,7 @@ def test_records_of_threads_over_many_seals_are_each_there_once(
 
     def seal() -> None:
         while not is_over.wait(0.01):
-            recorder.seal()
+            recorder.journals.seal()
 
     sealer = threading.Thread(target=seal)
     sealer.start()
@@ -200,7 +204,7 @@ def test_records_of_threads_over_many_seals_are_each_there_once(
     signals = signals_of(recorder)
     found = Counter(signal["guardName"] for signal in signals)
     assert len({signal["signalId"] for signal in signals}) == len(signals)
-    assert len(found) + recorder.take_overflow() == len(made) == 1600
+    assert len(found) + lost(recorder) == len(made) == 1600
     assert set(found.values()) == {1}
 
 
@@ -212,7 +216,7 @@ def test_seal_never_loses_sight_of_a_journal(tmp_path: Path) -> None:
 
     def seal() -> None:
         while not is_over.is_set():
-            recorder.seal()
+            recorder.journals.seal()
 
     sealer = threading.Thread(target=seal)
     sealer.start()
@@ -220,10 +224,10 @@ def test_seal_never_loses_sight_of_a_journal(tmp_path: Path) -> None:
         recorder.record(happening())
     is_over.set()
     sealer.join()
-    held = {file.path for file in recorder.files() if file.unsettled()}
+    held = {file.path for file in recorder.journals.files() if file.unsettled()}
     on_disk = {path for path in tmp_path.iterdir() if path.suffix == ".journal"}
     assert held <= on_disk
-    assert len(ids(recorder)) + recorder.take_overflow() == 40
+    assert len(ids(recorder)) + lost(recorder) == 40
 
 
 def test_reference_is_that_of_the_own_record_though_others_wait(
@@ -241,7 +245,7 @@ def test_reference_is_that_of_the_own_record_though_others_wait(
             found = recorder.record(happening(name))
             if found is not None:
                 references[name] = signal_id(found)
-            recorder.seal()
+            recorder.journals.seal()
 
     in_threads(8, check)
     names = {signal["signalId"]: signal["guardName"] for signal in signals_of(recorder)}
@@ -261,7 +265,7 @@ def test_queued_record_keeps_its_own_execution(tmp_path: Path) -> None:
             begun.wait()
             for _ in range(20):
                 recorder.record(happening(f"guard-{thread}"))
-                recorder.seal()
+                recorder.journals.seal()
 
     in_threads(8, check)
     for signal in signals_of(recorder):
@@ -287,7 +291,9 @@ def test_record_that_is_queued_at_the_last_moment_is_written(tmp_path: Path) -> 
     recorder = new_recorder(tmp_path)
     recorder._making = LastMoment()  # type: ignore[assignment]  # all that is used of one
     recorder.record(happening("early"))
-    held = [s["guardName"] for file in recorder.files() for s in signals_in(file)]
+    held = [
+        s["guardName"] for file in recorder.journals.files() for s in signals_in(file)
+    ]
     assert held == ["early", "late"]
 
 
@@ -307,7 +313,7 @@ def test_full_texts_begin_another_journal(tmp_path: Path) -> None:
     recorder = new_recorder(tmp_path)
     for number in range(100):
         recorder.record(happening(properties=long_properties(number)))
-    assert len(recorder.files()) == 2
+    assert len(recorder.journals.files()) == 2
     assert [signal["properties"]["x"][:2] for signal in signals_of(recorder)][
         -1
     ] == "99"
@@ -323,7 +329,7 @@ def test_what_waits_is_bounded_while_nobody_delivers(
     before = descriptors()
     for number in range(1000):
         recorder.record(happening(properties=long_properties(number)))
-    assert len(recorder.files()) <= 4
+    assert len(recorder.journals.files()) <= 4
     assert descriptors() <= before + 4
     assert recorder.buffered <= 200
     assert accounted(recorder) == recorder.recorded == 1000
@@ -334,7 +340,7 @@ def test_seals_are_bounded_while_nobody_delivers(tmp_path: Path) -> None:
     recorder = new_recorder(tmp_path)
     for _ in range(200):
         recorder.record(happening())
-        recorder.seal()
+        recorder.journals.seal()
     assert len(list(tmp_path.iterdir())) <= 51
     assert accounted(recorder) == 200
 
@@ -345,11 +351,53 @@ def test_delivered_journals_make_room_again(tmp_path: Path) -> None:
     for _ in range(4):
         for _ in range(2):
             assert recorder.record(happening()) is not None
-        recorder.seal()
-        assert recorder.record(happening()) is None
-        for file in recorder.files():
+        recorder.journals.seal()
+        for file in recorder.journals.files():
             file.acknowledge(2)
-    assert recorder.take_overflow() == 4
+    assert recorder.record(happening()) is not None
+    assert lost(recorder) == 0
+    assert len(recorder.journals.files()) == 1
+
+
+def test_oldest_sealed_journal_goes_first_and_is_counted(tmp_path: Path) -> None:
+    """The newest records tell most of what happens, so they are what is kept."""
+    recorder = new_recorder(tmp_path, capacity=10)
+    for number in range(6):
+        for _ in range(5):
+            recorder.record(happening(f"guard-{number}"))
+        recorder.journals.seal()
+    recorder.record(happening("last"))
+    kept = [signal["guardName"] for signal in signals_of(recorder)]
+    assert kept == ["guard-5"] * 5 + ["last"]
+    assert lost(recorder) == 25
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_sealed_journal_that_is_on_its_way_is_not_dropped(tmp_path: Path) -> None:
+    """It may have arrived, and would then be both delivered and reported lost."""
+    recorder = new_recorder(tmp_path, capacity=2)
+    for number in range(3):
+        for _ in range(2):
+            recorder.record(happening(f"guard-{number}"))
+        recorder.journals.files()[0].set_in_flight(is_in_flight=True)
+        recorder.journals.seal()
+    recorder.record(happening("last"))
+    kept = [signal["guardName"] for signal in signals_of(recorder)]
+    assert kept == ["guard-0"] * 2 + ["last"]
+    assert lost(recorder) == 4
+
+
+def test_claimed_journal_is_not_counted_as_lost(tmp_path: Path) -> None:
+    """Whoever has claimed it delivers it, though its owner had to forget it."""
+    recorder = new_recorder(tmp_path, capacity=2)
+    for _ in range(2):
+        recorder.record(happening())
+    recorder.journals.seal()
+    (path,) = tmp_path.iterdir()
+    path.rename(tmp_path / f"{path.stem}.claim-1-1-1-1")
+    recorder.record(happening("last"))
+    assert [signal["guardName"] for signal in signals_of(recorder)] == ["last"]
+    assert lost(recorder) == 0
 
 
 def test_many_waiting_records_ask_for_a_flush() -> None:
@@ -360,7 +408,7 @@ def test_many_waiting_records_ask_for_a_flush() -> None:
         recorder.record(happening())
     assert len(asked) == 2
     for _ in range(12):
-        recorder.seal()
+        recorder.journals.seal()
         recorder.record(happening())
     assert len(asked) > 4
 
@@ -377,13 +425,18 @@ def test_vanished_folder_makes_journals_memory_with_one_log_line(
     recorder = new_recorder(folder)
     for _ in range(3):
         assert recorder.record(happening()) is not None
-        recorder.seal()
+        recorder.journals.seal()
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     assert str(folder) in caplog.text
     folder.mkdir()
     assert recorder.record(happening()) is not None
     assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
-    assert [file.path is None for file in recorder.files()] == [True, True, True, False]
+    assert [file.path is None for file in recorder.journals.files()] == [
+        True,
+        True,
+        True,
+        False,
+    ]
     assert len(ids(recorder)) == 4
 
 
@@ -425,10 +478,10 @@ def test_full_disk_makes_journals_memory_until_there_is_room(
     assert len(caplog.records) == 1
     assert list(small_disk.path.glob("*journal*")) == []
     small_disk.empty()
-    recorder.files()[0].acknowledge(1900)
-    recorder.seal()
+    recorder.journals.files()[0].acknowledge(1900)
+    recorder.journals.seal()
     recorder.record(happening())
-    assert [file.path is None for file in recorder.files()] == [True, False]
+    assert [file.path is None for file in recorder.journals.files()] == [True, False]
     assert len(ids(recorder)) == 101
 
 
@@ -441,7 +494,7 @@ def test_disk_that_fills_up_under_a_journal_loses_nothing(
     small_disk.fill()
     for number in range(1999):
         recorder.record(happening(properties=b'{"n": %d}' % number))
-    assert recorder.files()[0].path is not None
+    assert recorder.journals.files()[0].path is not None
     assert len(ids(recorder)) == 2000
 
 
@@ -454,7 +507,7 @@ def test_signals_of_one_execution_are_numbered_and_linked(tmp_path: Path) -> Non
     with Execution() as execution:
         for _ in range(2):
             recorder.record(happening())
-        recorder.seal()
+        recorder.journals.seal()
         recorder.record(happening())
     signals = signals_of(recorder)
     assert {signal["executionId"] for signal in signals} == {execution.execution_id}
@@ -503,7 +556,7 @@ def test_nothing_is_recorded_after_the_close(tmp_path: Path) -> None:
     recorder.record(happening())
     recorder.close(0.0)
     assert recorder.record(happening()) is None
-    assert [file.is_sealed for file in recorder.files()] == [True]
+    assert [file.is_sealed for file in recorder.journals.files()] == [True]
     assert len(ids(recorder)) == 1
 
 

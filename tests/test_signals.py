@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import orjson
 import pytest
 
-from journals import new_file, store
-from liteguard.telemetry.happening import COMPLETED, EXECUTION, OPEN
-from liteguard.telemetry.journal import Journal
-from liteguard.telemetry.signals import encode_signal
+from journals import new_file, new_journal, site_in, store
+from liteguard.telemetry.signals import SignalEncoder
 
 if TYPE_CHECKING:
+    from liteguard.telemetry.journal import Journal
     from liteguard.telemetry.journal_file import JournalFile
 
 NANOSECONDS = 2**63
@@ -23,22 +23,25 @@ class Pages:
 
     def __init__(self) -> None:
         self.file: JournalFile = new_file(None)
-        self._journal = Journal(self.file)
+        self._journal: Journal = new_journal(self.file)
 
     def text(self, text: str) -> int:
         """Write a text and return where it lies."""
         return self._journal.write_text(text, text.encode())
 
-    def signal(self, *, dropped: int = 0, **fields: int) -> dict[str, Any]:
+    def signal(self, *, dropped: int = 0, **fields: Any) -> dict[str, Any]:
         """Return the signal of a record with these fields."""
-        if "guard" not in fields:
-            fields["guard"] = self.text("a.guard")
+        if "site" not in fields:
+            fields["site"] = self.site()
         store(self.file, 1, **fields)
         (record,) = self.file.read(1, waits_for_holes=False).records
-        signal: dict[str, Any] = orjson.loads(
-            orjson.dumps(encode_signal(self.file, record, dropped))
-        )
+        encoded = SignalEncoder(self.file).encode(record, dropped)
+        signal: dict[str, Any] = orjson.loads(encoded)
         return signal
+
+    def site(self, **fields: Any) -> int:
+        """Write a site and return where it lies."""
+        return site_in(self._journal, **fields)
 
 
 @pytest.fixture
@@ -51,11 +54,8 @@ def test_record_of_a_check_becomes_a_signal(pages: Pages) -> None:
     """These are all its fields; those that say nothing are left out."""
     own_id = f"{pages.file.owner.nonce}-1"
     signal = pages.signal(
-        timestamp_ms=1_700_000_000_123,
+        seconds=1_700_000_000.1234,
         properties=pages.text('{"plan": "pro"}'),
-        callsite=pages.text("app.py:7"),
-        sequence_number=1,
-        flags=OPEN,
         dropped=3,
     )
     assert signal == {
@@ -102,7 +102,7 @@ def test_readings_of_an_execution_are_those_of_its_end(
 ) -> None:
     """Duration, outcome, and what the process used by then."""
     measured = pages.signal(
-        flags=OPEN | EXECUTION | (0 if error else COMPLETED),
+        site=pages.site(kind="guard_execution"),
         duration_ns=NANOSECONDS,
         error=pages.text(error) if error else 0,
         readings=pages.text('{"rssBytes": 1, "cpuTimeNs": 2, "gcCount": 3}'),
@@ -130,11 +130,14 @@ def test_decisions_of_limits_are_sent_as_they_are(pages: Pages) -> None:
 def test_name_that_was_cut_within_a_letter_is_sent(pages: Pages) -> None:
     """Names are bounded in bytes."""
     cut = pages._journal.write_text("cut", "é".encode()[:1])
-    assert pages.signal(guard=cut)["guardName"] == "�"
+    readings = pages.text("{}")
+    site = pages.site(kind="guard_execution")
+    measured = pages.signal(site=site, error=cut, readings=readings)["measurement"]
+    assert measured["guardExecution"]["errorClass"] == "�"
 
 
 @pytest.mark.parametrize(
-    "field", ["guard", "properties", "callsite", "execution", "parent", "readings"]
+    "field", ["site", "properties", "execution", "parent", "readings", "limits"]
 )
 def test_reference_that_leads_nowhere_is_an_error(pages: Pages, field: str) -> None:
     """The record is lost, and counted by who reads it."""
@@ -142,7 +145,7 @@ def test_reference_that_leads_nowhere_is_an_error(pages: Pages, field: str) -> N
         pages.signal(**{field: 2**31})
 
 
-@pytest.mark.parametrize("field", ["properties", "readings", "limits"])
+@pytest.mark.parametrize("field", ["site", "properties", "readings", "limits"])
 @pytest.mark.parametrize("text", ["no JSON", '{"x": ', '{"x": 1}\0\0', "\0"])
 def test_text_that_is_no_json_is_an_error(pages: Pages, field: str, text: str) -> None:
     """Sent as it is, it would make the backend refuse the whole batch."""
@@ -150,7 +153,7 @@ def test_text_that_is_no_json_is_an_error(pages: Pages, field: str, text: str) -
         pages.signal(**{field: pages.text(text)})
 
 
-@pytest.mark.parametrize("field", ["properties", "readings"])
+@pytest.mark.parametrize("field", ["site", "properties", "readings"])
 @pytest.mark.parametrize("text", ["[]", "1", "null", '"text"'])
 def test_text_that_is_no_document_is_an_error(
     pages: Pages, field: str, text: str
@@ -163,4 +166,18 @@ def test_text_that_is_no_document_is_an_error(
 def test_record_without_a_guard_is_an_error(pages: Pages) -> None:
     """There is no signal without one."""
     with pytest.raises(ValueError, match="damaged"):
-        pages.signal(guard=0)
+        pages.signal(site=0)
+
+
+@pytest.mark.parametrize("site", ["{}", '{"guardName": 1, "kind": "x"}', '{"kind": 1}'])
+def test_site_without_a_name_is_an_error(pages: Pages, site: str) -> None:
+    """Another text lies where a site should."""
+    with pytest.raises(ValueError, match="damaged"):
+        pages.signal(site=pages.text(site))
+
+
+@pytest.mark.parametrize("seconds", [math.nan, math.inf, -1.0, 1e300])
+def test_time_that_no_clock_tells_is_an_error(pages: Pages, seconds: float) -> None:
+    """The page with the record did not reach the disk whole."""
+    with pytest.raises(ValueError, match="time"):
+        pages.signal(seconds=seconds)

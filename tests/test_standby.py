@@ -11,9 +11,7 @@ from liteguard.calls import call_of
 from liteguard.checker import Checker, Recording
 from liteguard.contexts import ProtectedBundles
 from liteguard.evaluation.table import GuardTable
-from liteguard.process.identity import current_identity
 from liteguard.telemetry.execution import Execution
-from liteguard.telemetry.recorder import Recorder
 from liteguard.telemetry.unadopted import UnadoptedCounts
 from liteguard.telemetry.waiting import Standby
 
@@ -21,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from liteguard.telemetry.happening import Happening
+    from liteguard.telemetry.recorder import Recorder
 
 
 def names(standby: Standby) -> list[str]:
@@ -30,14 +29,9 @@ def names(standby: Standby) -> list[str]:
 
 def recorder_of(standby: Standby) -> Recorder:
     """Return a recorder that takes over from *standby*."""
-    return Recorder(
-        standby=standby,
-        folder=None,
-        identity=current_identity(),
-        capacity=100,
-        flush_size=100,
-        on_many=lambda: None,
-    )
+    recorder = new_recorder(None, capacity=100)
+    recorder._standby = standby
+    return recorder
 
 
 def test_entries_of_threads_are_all_there() -> None:
@@ -113,6 +107,7 @@ class _Nobody:
 
     properties: dict[str, Any] = {}  # noqa: RUF012  never edited
     protected_context = None
+    recalled: dict[str, Any] = {}  # noqa: RUF012  one check adds nothing
 
     def encoded_properties(self) -> bytes:
         return b"{}"

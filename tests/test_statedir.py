@@ -251,7 +251,7 @@ def test_a_file_in_place_of_a_parent_is_refused(tmp_path: Path) -> None:
 def test_a_link_in_place_of_the_folder_within_is_refused(state_dir: Path) -> None:
     """The folder of one token is looked at as its parent is."""
     path = opened(state_dir).path
-    (path / "journals-1").rmdir()
+    (path / "journals-2").rmdir()
     path.rmdir()
     path.symlink_to(state_dir.parent)
     assert not opened(state_dir).path.is_relative_to(state_dir)
@@ -274,11 +274,11 @@ def test_a_foreign_folder_under_the_private_name_is_refused(
 def test_a_mode_that_lets_others_in_is_mended(temporary: Path) -> None:
     """A folder of ours that others could read is closed to them."""
     path = opened(None).path
-    for folder in (temporary / f"liteguard-{ME}", path, path / "journals-1"):
+    for folder in (temporary / f"liteguard-{ME}", path, path / "journals-2"):
         folder.chmod(0o777)
     again = opened(None)
     assert again.path == path
-    assert {mode(f) for f in (path.parent, path, path / "journals-1")} == {0o700}
+    assert {mode(f) for f in (path.parent, path, path / "journals-2")} == {0o700}
 
 
 @pytest.mark.parametrize("umask", [0, 0o002, 0o027, 0o077])

@@ -103,6 +103,8 @@ class GuardTable:
         on_problem: Optional[Callable[[str], None]] = None,
         previous: Optional[GuardTable] = None,
     ) -> None:
+        self.token = object()
+        """Identifies this table to whoever must not keep it alive."""
         self._documents = documents
         self._digest = (
             documents.digest if isinstance(documents, DigestedDocuments) else None

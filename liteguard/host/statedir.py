@@ -82,7 +82,7 @@ class StateFolder:
     @property
     def journals_path(self) -> Path:
         """The folder of the processes' journals."""
-        return self.path / "journals-1"
+        return self.path / "journals-2"
 
 
 def open_state_folder(
@@ -110,7 +110,7 @@ def open_state_folder(
     for parent in _candidates(setting):
         try:
             path = _private(parent() / name)
-            _private(path / "journals-1")
+            _private(path / "journals-2")
         except OSError as error:
             where = f"{error.filename}: " if error.filename else ""
             refusals.append(f"{where}{error.strerror or error}")

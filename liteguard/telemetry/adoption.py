@@ -19,7 +19,6 @@ from liteguard.process.logs import logger
 from liteguard.telemetry.journal_folder import open_journal_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from liteguard.telemetry.journal_file import JournalFile
@@ -28,6 +27,9 @@ _JOURNAL = ".journal"
 _CLAIM = ".claim"
 _UNFINISHED = ".tmp"
 _MAX_LEFT = 200
+_FEW = 8
+_MAX_LEFT_BYTES = 64 * 1024 * 1024
+_MAX_AGE_SECONDS = 7 * 86400.0
 _LIFE_SIGN_SECONDS = 600.0
 _MARKS = re.compile(r"-(\d+)-(\d+)-(\d+)-(\d+)", re.ASCII)
 _numbers = itertools.count(1)
@@ -36,8 +38,8 @@ _numbers = itertools.count(1)
 class Adopter:
     """Claims the journals in one folder that nobody else will deliver.
 
-    Used by one thread at a time, except `release`. Keeps names and opens one journal
-    at a time: each that is open costs a file descriptor of the application.
+    Used by one thread at a time, except `release`. Keeps names and leaves it to the
+    caller how many are open: each costs a file descriptor of the application.
 
     Args:
         folder: The journals' folder.
@@ -52,7 +54,7 @@ class Adopter:
         claimer = f"-{identity.pid}-{identity.start_ticks}-{namespace}"
         self._marks = f"{claimer}-{next(_numbers)}"
         self._claimed: list[Path] = []
-        self._in_use: Optional[Path] = None
+        self._in_use: set[Path] = set()
         self._patience_seconds = _LIFE_SIGN_SECONDS
 
     def claim_all(self, *, life_sign_seconds: float = 0.0) -> None:
@@ -72,26 +74,47 @@ class Adopter:
                 self.claim(path)
 
     def drop_excess(self) -> int:
-        """Delete the oldest journals beyond 200; return how many records they held.
+        """Delete the oldest journals beyond 200 or 64 MiB; return what they held.
 
         A host whose processes are short-lived, and whose backend is not there, must
         not fill its disk, which may be its memory.
         """
-        dropped = 0
-        for path in self._claimed[:-_MAX_LEFT]:
-            file = self._open(path)
-            if file is not None:
-                dropped += file.unsettled()
-                # Its owner may hold it still, and must not wait for its delivery.
-                file.acknowledge(file.newest())
-                self.finish(file)
+        sizes = [_size(path) for path in self._claimed]
+        excess = max(0, len(sizes) - _MAX_LEFT)
+        # Larger buffers were asked for; a few of them may wait all the same.
+        most = max(_MAX_LEFT_BYTES, _FEW * max(sizes, default=0))
+        while sum(sizes[excess:]) > most:
+            excess += 1
+        dropped = sum(map(self._drop, self._claimed[:excess]))
         if dropped:
             logger.warning(
                 "liteguard: dropping %d signals: the journals of %d processes wait to "
                 "be delivered",
                 dropped,
-                _MAX_LEFT,
+                len(self._claimed),
             )
+        return dropped
+
+    def drop_if_old(self, file: JournalFile) -> int:
+        """Delete a journal whose last record is a week old; return what it held."""
+        made_at = file.newest_seconds()
+        if not (made_at and time.time() - made_at > _MAX_AGE_SECONDS):
+            return 0
+        logger.warning(
+            "liteguard: dropping %d signals that are more than a week old",
+            file.unsettled(),
+        )
+        return self._discard(file)
+
+    def _drop(self, path: Path) -> int:
+        file = self.open(path)
+        return 0 if file is None else self._discard(file)
+
+    def _discard(self, file: JournalFile) -> int:
+        dropped = file.unsettled() + file.unreported
+        # Its owner may hold it still, and must not wait for its delivery.
+        file.acknowledge(file.newest())
+        self.finish(file)
         return dropped
 
     def claim(self, path: Path) -> None:
@@ -105,58 +128,17 @@ class Adopter:
             path.rename(target)
             self._claimed.append(target)
 
-    def is_deleted(self, path: Path) -> bool:
-        """Whether the journal is neither at *path* nor in anybody's claim."""
-        stem = path.name.split(".")[0]
-        # Twice: one that is being renamed at this moment may be seen at neither name.
-        return not (self._has_file_of(stem) or self._has_file_of(stem))
+    def claimed(self) -> list[Path]:
+        """Return what was claimed and is not finished, the oldest first."""
+        return list(self._claimed)
 
-    def _has_file_of(self, stem: str) -> bool:
-        try:
-            with os.scandir(self._folder) as entries:
-                return any(entry.name.startswith(stem) for entry in entries)
-        except FileNotFoundError:
-            return False
-        except OSError:
-            return True  # for want of descriptors, perhaps: nobody can tell now
+    def open(self, path: Path) -> Optional[JournalFile]:
+        """Open what was claimed, until `finish` or `let_go`; ``None`` if it cannot be.
 
-    def claimed(self) -> Iterator[JournalFile]:
-        """Open what was claimed and is not finished, one after another."""
-        for path in list(self._claimed):
-            file = self._open(path)
-            if file is None:
-                continue
-            # Left by a claimer that died in the middle of a batch, perhaps.
-            file.set_in_flight(is_in_flight=False)
-            show_life(file)
-            self._in_use = path
-            try:
-                yield file
-            finally:
-                self._in_use = None
-                if path not in self._claimed:
-                    _give_up(path)
-
-    def finish(self, file: JournalFile) -> None:
-        """Delete a journal whose records are all delivered."""
-        # What cannot be deleted has nothing left to deliver, whoever finds it.
-        with contextlib.suppress(OSError):
-            file.delete()
-        self._forget(file.path)
-
-    def release(self) -> None:
-        """Leave what is claimed and not delivered to the next leader.
-
-        What another thread has in its hands stays claimed until it lets go.
+        What is no journal is removed.
         """
-        claimed, self._claimed = self._claimed, []
-        for path in claimed:
-            if path != self._in_use:
-                _give_up(path)
-
-    def _open(self, path: Path) -> Optional[JournalFile]:
         try:
-            return open_journal_file(path)
+            file = open_journal_file(path)
         except FileNotFoundError:
             self._forget(path)
         except ValueError as error:
@@ -167,9 +149,40 @@ class Adopter:
         except OSError as error:
             # For want of descriptors, perhaps: the next flush tries again.
             logger.debug("liteguard: cannot open %s now: %s", path, error)
+        else:
+            self._in_use.add(path)
+            # Left by a claimer that died in the middle of a batch, perhaps.
+            file.set_in_flight(is_in_flight=False)
+            show_life(file)
+            return file
         return None
 
-    def _forget(self, path: Optional[Path]) -> None:
+    def let_go(self, path: Path) -> None:
+        """Say that what was opened is used no longer, and is not finished."""
+        self._in_use.discard(path)
+        if path not in self._claimed:
+            _give_up(path)
+
+    def finish(self, file: JournalFile) -> None:
+        """Delete a journal whose records are all delivered."""
+        # What cannot be deleted has nothing left to deliver, whoever finds it.
+        with contextlib.suppress(OSError):
+            file.delete()
+        if file.path is not None:
+            self._in_use.discard(file.path)
+            self._forget(file.path)
+
+    def release(self) -> None:
+        """Leave what is claimed and not delivered to the next leader.
+
+        What another thread has in its hands stays claimed until it lets go.
+        """
+        claimed, self._claimed = self._claimed, []
+        for path in claimed:
+            if path not in self._in_use:
+                _give_up(path)
+
+    def _forget(self, path: Path) -> None:
         if path in self._claimed:
             self._claimed.remove(path)
 
@@ -208,7 +221,7 @@ class Adopter:
         me = self._identity
         marks = path.suffix[len(_CLAIM) :]
         if marks == self._marks:
-            return path not in self._claimed and path != self._in_use
+            return path not in self._claimed and path not in self._in_use
         found = _MARKS.fullmatch(marks)
         if found is None:
             return False
@@ -228,6 +241,13 @@ def show_life(file: JournalFile) -> None:
     if file.path is not None:
         with contextlib.suppress(OSError):
             os.utime(file.path)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def _age_seconds(path: Path) -> float:

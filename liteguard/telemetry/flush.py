@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import math
 import threading
@@ -13,16 +12,12 @@ from liteguard.backoff import Backoff
 from liteguard.errors import TransportError, TransportRejected
 from liteguard.process.logs import Trouble
 from liteguard.telemetry.adoption import show_life
-from liteguard.telemetry.signals import encode_signal
+from liteguard.telemetry.load import Load
+from liteguard.telemetry.sources import Sources
 from liteguard.telemetry.unadopted import UnadoptedCounts, encode_observations
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    import orjson
-
     from liteguard.telemetry.adoption import Adopter
-    from liteguard.telemetry.journal_file import Batch, JournalFile, Record
     from liteguard.telemetry.recorder import Recorder
     from liteguard.transport import Transport
 
@@ -30,20 +25,23 @@ _MAX_BATCH = 500
 _WAIT_FOR_TURN_SECONDS = 0.5
 # A thread between two instructions waits for the interpreter this long, at the worst.
 _RECORD_SECONDS = 0.05
+# Most processor time that the flush thread takes at once, and of all the time.
+_BURST_SECONDS = 0.02
+_SHARE = 0.25
 _REFUSED = (401, 403)
 # What a backend says of a body that it will not take however often it is sent.
 _UNACCEPTABLE = (400, 413, 422)
 
 
 class Flusher:
-    """Delivers signals and observations, one batch after another.
+    """Delivers signals and observations, one request after another.
 
     `flush_once` runs in the flush thread, `flush_until` in the thread of a caller;
     they take turns.
 
     Args:
         transport: Where to send.
-        recorder: This process's journals.
+        recorder: This process's records.
         unadopted: This process's counts.
         adopter: Claims what others left; ``None`` without a state folder.
         is_leading: Whether this process leads, so that it delivers for the dead.
@@ -66,14 +64,16 @@ class Flusher:
         self._recorder = recorder
         self._unadopted = unadopted
         self._adopter = adopter
-        self._is_leading = is_leading
+        self._sources = Sources(
+            recorder.journals,
+            adopter,
+            is_leading=is_leading,
+            life_sign_seconds=flush_rate_seconds,
+        )
         self._flush_rate_seconds = flush_rate_seconds
         self._backoff = Backoff(1.0, max(60.0, flush_rate_seconds))
         self._trouble = Trouble("liteguard: signals are delivered again", quiet=quiet)
-        # By journal: what was settled when a record was last found missing.
-        self._holes: dict[str, int] = {}
         self._limit = _MAX_BATCH
-        self._undelivered = 0
         self._not_before = 0.0
         # Held while sending, and never waited for without a deadline: a thread left
         # behind by a fork may still be in the middle of its request.
@@ -86,23 +86,29 @@ class Flusher:
     def flush_once(self) -> float:
         """Send what there is; return the seconds until the next flush.
 
-        After a failure it waits as long as was asked, however often it is woken.
+        After a failure it waits as long as was asked, however often it is woken. It
+        rests when it has used much of the processor, which is the application's.
         """
-        for file in self._recorder.files():
+        for file in self._recorder.journals.files():
             show_life(file)
         pause = self._not_before - time.monotonic()
         if pause > 0.0:
             return min(pause, self._flush_rate_seconds)
         if not self._turn.acquire(blocking=False):
             return _WAIT_FOR_TURN_SECONDS
+        began = time.thread_time()
         try:
-            self._send_everything(math.inf)
+            is_done = self._send_everything(math.inf, began + _BURST_SECONDS)
         except TransportError as error:
             return min(self._after_failure(error), self._flush_rate_seconds)
         finally:
             self._turn.release()
         self._after_success()
-        return self._flush_rate_seconds
+        if is_done:
+            return self._flush_rate_seconds
+        pause = (time.thread_time() - began) * (1.0 / _SHARE - 1.0)
+        self._not_before = time.monotonic() + pause
+        return pause
 
     def flush_until(self, deadline: float) -> bool:
         """Send what there is before *deadline* (monotonic seconds).
@@ -115,7 +121,10 @@ class Flusher:
             return False
         try:
             self._send_everything(deadline)
-            if self._holes and time.monotonic() + _RECORD_SECONDS < deadline:
+            if (
+                self._sources.has_holes
+                and time.monotonic() + _RECORD_SECONDS < deadline
+            ):
                 # A thread was in the middle of a record: let it end, then go on.
                 time.sleep(_RECORD_SECONDS)
                 self._send_everything(deadline)
@@ -142,125 +151,70 @@ class Flusher:
         # The turn is never given back.
         if not self._take_over(successor) or not self._turn.acquire(blocking=False):
             return False
-        dropped = self._undelivered + self._recorder.take_overflow()
-        successor.take_over(self._recorder, dropped, self._is_deleted)
+        successor.journals.take_over(self._recorder.journals)
         return True
-
-    def _is_deleted(self, path: Path) -> bool:
-        return self._adopter is not None and self._adopter.is_deleted(path)
 
     def release(self) -> None:
         """Leave adopted journals to the next leader."""
         if self._adopter is not None:
             self._adopter.release()
 
-    def _send_everything(self, deadline: float) -> None:
+    def _send_everything(self, deadline: float, rest_at: float = math.inf) -> bool:
+        """Send what there is; return ``False`` if there was more at *rest_at*.
+
+        Args:
+            deadline: When to send nothing more, in monotonic seconds.
+            rest_at: When to rest, in seconds of this thread's processor time.
+        """
         self._take_over(self._recorder)
         self._recorder.drain()
-        for file in self._recorder.files():
-            if not file.is_finished:
-                self._deliver(file, deadline, is_growing=True)
-            elif self._adopter is None or file.path is None:
-                self._deliver(file, deadline)
-            else:
-                # Sealed, so that the leader may be claiming it as well.
-                self._adopter.claim(file.path)
-                if self._is_deleted(file.path):
-                    # With its folder, perhaps. What is mapped here is all there is.
-                    self._deliver(file, deadline)
-        if self._adopter is not None:
-            self._adopt(self._adopter, deadline)
-        self._recorder.forget_delivered()
+        self._sources.claim()
+        while time.monotonic() < deadline and self._send_load(deadline):
+            if time.thread_time() >= rest_at:
+                return False
+        self._recorder.journals.forget_delivered()
         if time.monotonic() < deadline:
             self._send_observations(deadline)
+        return True
 
     def _take_over(self, successor: Recorder) -> bool:
         if self._earlier is not None and self._earlier.retire(successor):
             self._earlier = None
         return self._earlier is None
 
-    def _adopt(self, adopter: Adopter, deadline: float) -> None:
-        if self._is_leading():
-            adopter.claim_all(life_sign_seconds=self._flush_rate_seconds)
-            self._undelivered += adopter.drop_excess()
-        for file in adopter.claimed():
-            self._deliver(file, deadline)
-            if file.unsettled() == 0:
-                adopter.finish(file)
-
-    def _deliver(
-        self, file: JournalFile, deadline: float, *, is_growing: bool = False
-    ) -> None:
-        has_more = True
-        while has_more and time.monotonic() < deadline:
-            file.set_in_flight(is_in_flight=True)
-            try:
-                # Sealed a moment ago: from now on it belongs to who claims it.
-                is_lost = is_growing and file.is_finished
-                has_more = not is_lost and self._deliver_batch(file, deadline)
-            finally:
-                file.set_in_flight(is_in_flight=False)
-
-    def _deliver_batch(self, file: JournalFile, deadline: float) -> bool:
-        """Send one batch and return whether there may be more."""
-        batch = self._read(file)
-        if batch.last == file.acknowledged:
-            return False
-        self._undelivered += self._recorder.take_overflow()
-        dropped = self._undelivered + batch.dropped
-        signals = self._encode(file, batch.records, dropped)
-        damaged = len(batch.records) - len(signals)
+    def _send_load(self, deadline: float) -> bool:
+        """Send one request's worth, and return whether there may be more."""
+        load = Load(self._limit)
         try:
-            still_dropped = self._send(signals, dropped, deadline)
+            self._sources.fill(load)
+            return load.has_work and self._deliver(load, deadline)
+        finally:
+            self._sources.put_back(load)
+
+    def _deliver(self, load: Load, deadline: float) -> bool:
+        count, is_full = len(load), load.is_full
+        try:
+            if count:
+                self._transport.send_signals(load.body(), deadline=deadline)
         except TransportRejected as error:
             if error.status_code not in _UNACCEPTABLE:
                 raise
-            self._limit = max(1, len(batch.records) // 2)
-            if len(batch.records) > 1:
+            self._limit = max(1, count // 2)
+            if count > 1:
                 return True
             # One that the backend never takes must not hold up the rest. If it takes
             # none at all, one is lost each time that it is asked.
-            self._settle(file, batch, dropped + 1)
+            self._recorder.journals.count_lost(load.dropped + 1)
+            load.settle()
             raise
-        self._settle(file, batch, still_dropped + damaged)
-        is_full = len(batch.records) == self._limit
+        if count:
+            self.sent += count
+            self.dropped += load.dropped
+        else:
+            self._recorder.journals.count_lost(load.dropped)
+        load.settle()
         self._limit = min(_MAX_BATCH, self._limit * 2)
         return is_full
-
-    def _read(self, file: JournalFile) -> Batch:
-        nonce, settled = file.owner.nonce, file.acknowledged
-        # A record that was being written a whole flush ago never will be.
-        is_new = self._holes.pop(nonce, None) != settled
-        waits = is_new and file.owner.identity.is_alive()
-        batch = file.read(self._limit, waits_for_holes=waits)
-        if batch.last == settled and file.unsettled():
-            self._holes[nonce] = settled
-        return batch
-
-    def _send(
-        self, signals: list[orjson.Fragment], dropped: int, deadline: float
-    ) -> int:
-        """Send signals, if there are any; return what is still to be reported."""
-        if not signals:
-            return dropped
-        self._transport.send_signals(signals, deadline=deadline)
-        self.sent += len(signals)
-        self.dropped += dropped
-        return 0
-
-    def _settle(self, file: JournalFile, batch: Batch, undelivered: int) -> None:
-        self._undelivered = undelivered
-        file.acknowledge(batch.last)
-
-    def _encode(
-        self, file: JournalFile, records: list[Record], dropped: int
-    ) -> list[orjson.Fragment]:
-        signals: list[orjson.Fragment] = []
-        for record in records:
-            with contextlib.suppress(ValueError):  # a damaged record: counted as lost
-                # The count rides on the first signal alone, so it is reported once.
-                signals.append(encode_signal(file, record, 0 if signals else dropped))
-        return signals
 
     def _send_observations(self, deadline: float) -> None:
         seen = self._unadopted.take()

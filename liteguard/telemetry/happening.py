@@ -11,7 +11,6 @@ if TYPE_CHECKING:
 
 OPEN = 1
 EXECUTION = 2
-COMPLETED = 4
 
 
 class Happening(NamedTuple):
@@ -19,15 +18,15 @@ class Happening(NamedTuple):
 
     Args:
         guard: The guard's name.
-        flags: OPEN, EXECUTION and COMPLETED, added.
+        flags: OPEN and EXECUTION, added.
         properties: The properties as JSON.
         code: The code that called.
         instruction: Where in it.
         is_measured: Whether readings of the process belong to it.
-        duration_ns: How long an execution took.
-        error: Class of the exception that ended an execution, or "".
-        parent: The signal that it follows, unless the execution knows it.
         limits: Decisions about rate limits as JSON, or nothing.
+        duration_ns: How long an execution took.
+        error: Class of the exception that ended an execution, or "" if it completed.
+        parent: The signal that it follows, unless the execution knows it.
     """
 
     guard: str
@@ -36,7 +35,12 @@ class Happening(NamedTuple):
     code: CodeType
     instruction: int
     is_measured: bool = False
+    limits: bytes = b""
     duration_ns: int = 0
     error: str = ""
     parent: Optional[SignalRef] = None
-    limits: bytes = b""
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is a check that no limit decided about, and no execution."""
+        return self.parent is None and not (self.limits or self.flags & EXECUTION)

@@ -2,7 +2,7 @@
 
 A header page, a ring of fixed records, and texts that records refer to. The page cache
 keeps what was written when the process is killed, so nothing is ever synchronised. A
-record carries its number first and last: one that was torn by a kill is recognised.
+record that was torn by a kill is recognised, see `records`.
 """
 
 from __future__ import annotations
@@ -15,43 +15,33 @@ from typing import TYPE_CHECKING, NamedTuple, Optional
 import orjson
 
 from liteguard.process.identity import ProcessIdentity
+from liteguard.telemetry.records import (
+    RECORD_BYTES,
+    Details,
+    Record,
+    highest_number,
+    read_record,
+    write_check,
+    write_details,
+)
 
 if TYPE_CHECKING:
     import mmap
     from pathlib import Path
 
-_MAGIC = b"LGJRNL1\n"
-_HEADER_BYTES = 4096
-_HEADER = struct.Struct("<8sQQQQQQI")
+_MAGIC = b"LGJRNL2\n"
+RECORDS_AT = 4096
+_HEADER = struct.Struct("<8sQQQQQQQQI")
 _ACKNOWLEDGED_AT = 8
 _SEALED_AT = 16
 _IN_FLIGHT_AT = 24
 _LEASE_AT = 32
+_LOST_AT = 40
+_REPORTED_AT = 48
 _NUMBER = struct.Struct("<Q")
 _TEXT_LENGTH = struct.Struct("<I")
-_RECORD = struct.Struct("<QQQQIIIIIIIIIIQ")
 _FIRST_TEXT = 8
 LEASE_GRACE_NS = 1_000_000_000
-
-
-class Record(NamedTuple):
-    """One thing that happened. Texts are given as offsets, 0 meaning none."""
-
-    number: int
-    timestamp_ms: int
-    parent_number: int
-    duration_ns: int
-    guard: int
-    properties: int
-    callsite: int
-    execution: int
-    parent: int
-    readings: int
-    limits: int
-    error: int
-    sequence_number: int
-    flags: int
-    commit: int
 
 
 class Batch(NamedTuple):
@@ -59,13 +49,15 @@ class Batch(NamedTuple):
 
     Args:
         records: The records.
-        last: Number to acknowledge once they are delivered.
-        dropped: Records before or between them that are lost.
+        last: Number of the last that is settled once they are delivered.
+        dropped: How many signals are lost and must be reported with them.
+        lost: What the journal's count of losses is, once this is reported.
     """
 
     records: list[Record]
     last: int
     dropped: int
+    lost: int
 
 
 @dataclass(frozen=True)
@@ -91,8 +83,8 @@ class JournalFile:
 
     def __init__(self, memory: mmap.mmap, path: Optional[Path]) -> None:
         header = _HEADER.unpack_from(memory, 0)
-        self.lease_ns, capacity, text_bytes, owner_bytes = header[4:]
-        texts_at = _HEADER_BYTES + capacity * _RECORD.size
+        self.lease_ns, _, _, capacity, text_bytes, owner_bytes = header[4:]
+        texts_at = RECORDS_AT + capacity * RECORD_BYTES
         is_whole = texts_at + text_bytes == len(memory)
         if header[0] != _MAGIC or capacity < 1 or not is_whole:
             raise ValueError("no journal of this format")
@@ -101,30 +93,42 @@ class JournalFile:
         self.path = path
         self.capacity: int = capacity
         self.text_bytes: int = text_bytes
-        self._memory = memory
+        self.memory = memory
         self._texts_at = texts_at
 
     # -- the owner's side
 
-    def store(self, number: int, fields: tuple[int, ...]) -> None:
-        """Write record *number*; *fields* are those between number and commit."""
-        place = _HEADER_BYTES + (number - 1) % self.capacity * _RECORD.size
-        _RECORD.pack_into(self._memory, place, number, *fields, number)
+    def store(
+        self, number: int, seconds: float, site: int, properties: int, readings: int
+    ) -> None:
+        """Write record *number*, without details; see `Record`."""
+        place = self._place(number)
+        write_check(
+            self.memory, place, number, seconds, site, properties, readings, number
+        )
+
+    def store_details(self, number: int, details: Details) -> None:
+        """Write the details of record *number*, before the record itself."""
+        write_details(self.memory, self._place(number), number, details)
 
     def store_text(self, offset: int, text: bytes) -> None:
         """Write a text at *offset*, before the first record that refers to it."""
         place = self._texts_at + offset
-        self._memory[place + 4 : place + 4 + len(text)] = text
-        _TEXT_LENGTH.pack_into(self._memory, place, len(text))
+        self.memory[place + 4 : place + 4 + len(text)] = text
+        _TEXT_LENGTH.pack_into(self.memory, place, len(text))
 
     def lease(self, until_ns: int) -> None:
         """State that nothing is written after *until_ns* on the monotonic clock."""
         self.lease_ns = until_ns
-        _NUMBER.pack_into(self._memory, _LEASE_AT, until_ns)
+        _NUMBER.pack_into(self.memory, _LEASE_AT, until_ns)
 
     def seal(self, last: int) -> None:
         """State that no record after *last* counts."""
-        _NUMBER.pack_into(self._memory, _SEALED_AT, last + 1)
+        _NUMBER.pack_into(self.memory, _SEALED_AT, last + 1)
+
+    def add_lost(self, count: int) -> None:
+        """Have *count* signals reported as dropped with this journal's next batch."""
+        _NUMBER.pack_into(self.memory, _LOST_AT, self._number_at(_LOST_AT) + count)
 
     # -- the sender's side
 
@@ -147,16 +151,26 @@ class JournalFile:
 
     def set_in_flight(self, *, is_in_flight: bool) -> None:
         """Keep others from sending what is on its way."""
-        _NUMBER.pack_into(self._memory, _IN_FLIGHT_AT, int(is_in_flight))
+        _NUMBER.pack_into(self.memory, _IN_FLIGHT_AT, int(is_in_flight))
 
     @property
     def acknowledged(self) -> int:
         """Number of the last record that is settled."""
         return self._number_at(_ACKNOWLEDGED_AT)
 
+    @property
+    def unreported(self) -> int:
+        """How many signals that were lost elsewhere this journal has yet to report."""
+        return max(0, self._number_at(_LOST_AT) - self._number_at(_REPORTED_AT))
+
+    def settle(self, batch: Batch) -> None:
+        """State that *batch* is delivered, or reported dropped."""
+        _NUMBER.pack_into(self.memory, _REPORTED_AT, batch.lost)
+        self.acknowledge(batch.last)
+
     def acknowledge(self, last: int) -> None:
         """State that everything up to *last* is delivered or reported dropped."""
-        _NUMBER.pack_into(self._memory, _ACKNOWLEDGED_AT, last)
+        _NUMBER.pack_into(self.memory, _ACKNOWLEDGED_AT, last)
 
     def text(self, offset: int) -> bytes:
         """Return the text at *offset*.
@@ -167,11 +181,11 @@ class JournalFile:
         if not _FIRST_TEXT <= offset <= self.text_bytes - 4:
             raise ValueError("a text reference is damaged")
         place = self._texts_at + offset
-        (length,) = _TEXT_LENGTH.unpack_from(self._memory, place)
+        (length,) = _TEXT_LENGTH.unpack_from(self.memory, place)
         # An empty text is never written: this page did not reach the disk.
         if not 0 < length <= self.text_bytes - offset - 4:
             raise ValueError("a text is damaged")
-        return self._memory[place + 4 : place + 4 + length]
+        return self.memory[place + 4 : place + 4 + length]
 
     def read(self, limit: int, *, waits_for_holes: bool) -> Batch:
         """Return up to *limit* records not yet acknowledged.
@@ -183,12 +197,15 @@ class JournalFile:
         """
         newest = self.newest()
         settled = self.acknowledged
+        lost = self._number_at(_LOST_AT)
         first = max(settled + 1, newest - self.capacity + 1)
-        dropped = first - settled - 1
+        dropped = max(0, lost - self._number_at(_REPORTED_AT)) + first - settled - 1
         records: list[Record] = []
         last = first - 1
         for number in range(first, newest + 1):
-            record = self._record(number)
+            if len(records) == limit:
+                break
+            record = read_record(self.memory, self._place(number), number)
             if record is not None:
                 records.append(record)
             elif waits_for_holes and self._number_in_slot(number) <= number:
@@ -196,9 +213,7 @@ class JournalFile:
             else:
                 dropped += 1
             last = number
-            if len(records) == limit:
-                break
-        return Batch(records, last, dropped)
+        return Batch(records, last, dropped, lost)
 
     def unsettled(self) -> int:
         """Return how many records are neither delivered nor reported dropped."""
@@ -217,21 +232,23 @@ class JournalFile:
         sealed = self._number_at(_SEALED_AT)
         if sealed:
             return sealed - 1
-        end = _HEADER_BYTES + self.capacity * _RECORD.size
-        slots = _RECORD.iter_unpack(self._memory[_HEADER_BYTES:end])
-        return max(slot[0] if slot[0] == slot[-1] else 0 for slot in slots)
+        end = RECORDS_AT + self.capacity * RECORD_BYTES
+        return highest_number(self.memory[RECORDS_AT:end])
 
-    def _record(self, number: int) -> Optional[Record]:
-        place = _HEADER_BYTES + (number - 1) % self.capacity * _RECORD.size
-        record = Record._make(_RECORD.unpack_from(self._memory, place))
-        return record if record.number == record.commit == number else None
+    def newest_seconds(self) -> float:
+        """Return when the newest record was made, 0 if there is none."""
+        number = self.newest()
+        record = read_record(self.memory, self._place(number), number)
+        return record.seconds if record is not None else 0.0
 
     def _number_in_slot(self, number: int) -> int:
-        place = _HEADER_BYTES + (number - 1) % self.capacity * _RECORD.size
-        return int(_NUMBER.unpack_from(self._memory, place)[0])
+        return self._number_at(self._place(number))
+
+    def _place(self, number: int) -> int:
+        return RECORDS_AT + number % self.capacity * RECORD_BYTES
 
     def _number_at(self, place: int) -> int:
-        return int(_NUMBER.unpack_from(self._memory, place)[0])
+        return int(_NUMBER.unpack_from(self.memory, place)[0])
 
 
 def first_text_offset() -> int:
@@ -246,7 +263,7 @@ def text_size(text: bytes) -> int:
 
 def journal_size(capacity: int, text_bytes: int) -> int:
     """Return how large a journal of *capacity* records is, in bytes."""
-    return _HEADER_BYTES + capacity * _RECORD.size + text_bytes
+    return RECORDS_AT + capacity * RECORD_BYTES + text_bytes
 
 
 def write_header(
@@ -255,6 +272,6 @@ def write_header(
     """Write the header of an empty journal."""
     described = orjson.dumps(asdict(owner))
     _HEADER.pack_into(
-        memory, 0, _MAGIC, 0, 0, 0, 0, capacity, text_bytes, len(described)
+        memory, 0, _MAGIC, 0, 0, 0, 0, 0, 0, capacity, text_bytes, len(described)
     )
     memory[_HEADER.size : _HEADER.size + len(described)] = described

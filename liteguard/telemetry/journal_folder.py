@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import mmap
 import os
 import stat
@@ -14,6 +16,7 @@ from liteguard.telemetry.journal_file import (
     journal_size,
     write_header,
 )
+from liteguard.telemetry.reserving import reserves_space
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,6 +41,9 @@ def create_journal_file(
         memory = mmap.mmap(-1, size)
         write_header(memory, owner, capacity, text_bytes)
         return JournalFile(memory, None)
+    if not reserves_space(folder):
+        reason = "its file system cannot reserve space"
+        raise OSError(errno.EOPNOTSUPP, reason, str(folder))
     path = folder / f"{owner.nonce}.journal"
     unfinished = folder / f".{owner.nonce}.tmp"
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -77,6 +83,38 @@ def open_journal_file(path: Path) -> JournalFile:
         return JournalFile(memory, path)
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError("no journal of this format") from error
+
+
+def discard_journal_file(path: Path) -> bool:
+    """Delete a sealed journal of this process.
+
+    Returns:
+        ``False`` if another process has claimed it, so that it is not lost.
+    """
+    doomed = path.with_name(f".{path.stem}.tmp")
+    try:
+        path.rename(doomed)
+    except OSError:
+        return is_deleted(path)
+    with contextlib.suppress(OSError):
+        doomed.unlink()
+    return True
+
+
+def is_deleted(path: Path) -> bool:
+    """Whether the journal that was made at *path* is neither there nor claimed."""
+    # Twice: one that is being renamed at this moment may be seen at neither name.
+    return not (_has_file_of(path) or _has_file_of(path))
+
+
+def _has_file_of(path: Path) -> bool:
+    try:
+        with os.scandir(path.parent) as entries:
+            return any(entry.name.startswith(path.stem) for entry in entries)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True  # for want of descriptors, perhaps: nobody can tell now
 
 
 def _mapped(descriptor: int, size: int) -> mmap.mmap:

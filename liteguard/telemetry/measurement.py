@@ -8,7 +8,8 @@ import time
 
 import orjson
 
-_MAX_AGE_SECONDS = 0.1
+READINGS_SECONDS = 0.1
+"""How long readings will do."""
 
 
 class ProcessReadings:
@@ -27,7 +28,7 @@ class ProcessReadings:
         Args:
             now: Wall-clock seconds; the caller has them anyway.
         """
-        if not 0.0 <= now - self._taken_at < _MAX_AGE_SECONDS:
+        if not 0.0 <= now - self._taken_at < READINGS_SECONDS:
             # In this order: no other thread must find a time without readings.
             self._latest = orjson.dumps(_readings())
             self._taken_at = now

@@ -5,12 +5,44 @@ from __future__ import annotations
 import dis
 from typing import TYPE_CHECKING
 
+import orjson
+
+from liteguard.telemetry.happening import EXECUTION, OPEN
+
 if TYPE_CHECKING:
     from types import CodeType
 
+    from liteguard.telemetry.happening import Happening
     from liteguard.telemetry.journal import Journal
 
 _LONGEST_NAME_BYTES = 1024
+
+
+def site_key(happening: Happening) -> tuple[str, int, int, int]:
+    """Return what a journal knows a site by."""
+    guard, flags, _, code, instruction, *_ = happening
+    # Hashing a code object walks all that it holds; its id does as well while it lives.
+    return (guard, flags, id(code), instruction)
+
+
+def site_at(journal: Journal, happening: Happening) -> int:
+    """Return where a site lies in *journal*: a guard, asked for at one place.
+
+    Raises:
+        JournalFull: There is no room for it.
+    """
+    key = site_key(happening)
+    offset = journal.find(key)
+    if offset:
+        return offset
+    guard, flags, _, code, instruction, *_ = happening
+    site = {
+        "guardName": _encoded(guard)[:_LONGEST_NAME_BYTES].decode("utf-8", "replace"),
+        "result": bool(flags & OPEN),
+        "callsiteId": _place(code, instruction),
+        "kind": "guard_execution" if flags & EXECUTION else "guard_check",
+    }
+    return journal.write_text(key, orjson.dumps(site), keep=code)
 
 
 def name_at(journal: Journal, name: str) -> int:
@@ -21,7 +53,7 @@ def name_at(journal: Journal, name: str) -> int:
     """
     if not name:
         return 0
-    encoded = name.encode("utf-8", "replace")[:_LONGEST_NAME_BYTES]
+    encoded = _encoded(name)[:_LONGEST_NAME_BYTES]
     return journal.find(name) or journal.write_text(name, encoded)
 
 
@@ -36,20 +68,14 @@ def document_at(journal: Journal, document: bytes) -> int:
     return journal.find(document) or journal.write_text(document, document)
 
 
-def callsite_at(journal: Journal, code: CodeType, instruction: int) -> int:
-    """Return where ``file:line`` of an instruction lies in *journal*, 1 KiB of it.
+def _encoded(text: str) -> bytes:
+    return text.encode("utf-8", "replace")
 
-    Raises:
-        JournalFull: There is no room for it.
-    """
-    # Hashing a code object walks all that it holds; its id does as well while it lives.
-    key = (id(code), instruction)
-    offset = journal.find(key)
-    if offset:
-        return offset
-    place = f"{code.co_filename}:{_line(code, instruction)}".encode("utf-8", "replace")
+
+def _place(code: CodeType, instruction: int) -> str:
+    place = _encoded(f"{code.co_filename}:{_line(code, instruction)}")
     # The end tells more than the beginning.
-    return journal.write_text(key, place[-_LONGEST_NAME_BYTES:], keep=code)
+    return place[-_LONGEST_NAME_BYTES:].decode("utf-8", "replace")
 
 
 def _line(code: CodeType, instruction: int) -> int:

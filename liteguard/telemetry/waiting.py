@@ -9,11 +9,11 @@ from collections import deque
 from typing import TYPE_CHECKING, Callable, Optional
 
 from liteguard.telemetry.execution import ExecutionState, SignalRef, current_execution
+from liteguard.telemetry.happening import Happening
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from liteguard.telemetry.happening import Happening
+    from types import FrameType
 
 
 class Entry:
@@ -55,6 +55,21 @@ class Standby:
         """Keep a record for the recorder to come. Never blocks."""
         entry = Entry(happening, time.time(), current_execution.get())
         self._entries.append((self._next_number(), os.getpid(), entry))
+
+    def record_check(
+        self,
+        guard: str,
+        flags: int,
+        properties: bytes,
+        frame: FrameType,
+        is_measured: bool,  # noqa: FBT001  as the recorder has it
+    ) -> None:
+        """Keep a record of a check; as `record`."""
+        code, instruction = frame.f_code, frame.f_lasti
+        self.record(Happening(guard, flags, properties, code, instruction, is_measured))
+
+    def journal_of(self, signal: SignalRef) -> None:
+        """Return none: there is no journal yet."""
 
     def drain(self) -> None:
         """Do nothing: there is no journal yet."""

@@ -1,0 +1,195 @@
+"""One process's journals: the current one, those it has sealed, and their making.
+
+A journal is made at the first record, since many processes never make one. It is
+sealed, and another begun, when its room for texts is used up, and at every fork.
+Signals that found no room any more are counted in the current journal, which reports
+them with its next batch.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import threading
+import time
+from typing import TYPE_CHECKING, Callable, Optional
+
+from liteguard.process.logs import Trouble
+from liteguard.telemetry.execution import new_id
+from liteguard.telemetry.journal import Journal, LeasedJournal
+from liteguard.telemetry.journal_file import JournalFile, Owner
+from liteguard.telemetry.journal_folder import (
+    create_journal_file,
+    discard_journal_file,
+    is_deleted,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from liteguard.process.identity import ProcessIdentity
+
+_TEXT_BYTES = 512 * 1024
+_MANY_SEALED = 8
+_MAX_SEALED = 50
+
+
+class Journals:
+    """Makes, seals and keeps the journals of this process. Thread-safe.
+
+    Bounded: when as many records as one journal holds, or 50 journals, are sealed and
+    wait, and another is begun, the oldest of them go.
+
+    Args:
+        folder: Where journals go; ``None`` keeps them in memory.
+        identity: This process.
+        capacity: Most unsent records kept in one journal.
+        flush_size: How many records of a journal call *on_many*.
+        on_many: Called when so many records, or eight journals, wait.
+        is_measured: Whether readings of the process belong to checks.
+        lease_seconds: How long a journal may be written before another is begun; 0
+            sets no limit.
+    """
+
+    def __init__(
+        self,
+        folder: Optional[Path],
+        identity: ProcessIdentity,
+        *,
+        capacity: int,
+        flush_size: int,
+        on_many: Callable[[], None],
+        is_measured: bool,
+        lease_seconds: float,
+    ) -> None:
+        self._folder = folder
+        self._identity = identity
+        self._capacity = capacity
+        self._flush_size = flush_size
+        self._on_many = on_many
+        self._is_measured = is_measured
+        self._lease_ns = int(lease_seconds * 1e9)
+        # Guards what follows; held for a few instructions, since a fork waits for it.
+        # Reentrant as the journal's is.
+        self._lock = threading.RLock()
+        self.current: Optional[Journal] = None
+        """Where to record now, if anywhere; it may be sealed at any moment."""
+        self._sealed: list[JournalFile] = []
+        self._recorded_before = 0
+        # Lost while there was no journal to count it in.
+        self._lost = 0
+        self._trouble = Trouble("liteguard: signals are journalled on disk again")
+
+    def begin(self) -> Optional[Journal]:
+        """Seal the current journal and begin another. By one thread at a time.
+
+        Blocks for making a file; returns ``None`` if not even memory is to be had.
+        """
+        self.forget_delivered()
+        self._make_room()
+        self.seal()
+        file = self._make_file(Owner(new_id(), self._identity))
+        if file is None:
+            return None
+        if self._lease_ns:
+            file.lease(time.monotonic_ns() + self._lease_ns)
+        kind = LeasedJournal if self._lease_ns else Journal
+        journal = kind(file, self._flush_size, self._on_many)
+        if not self._is_measured:
+            # None at all will do for ever.
+            journal.readings_from, journal.readings_until = -math.inf, math.inf
+        with self._lock:
+            self.current = journal
+            self.count_lost(self.take_lost())
+        if len(self._sealed) >= _MANY_SEALED:
+            self._on_many()
+        return journal
+
+    def seal(self) -> None:
+        """End the current journal, without a disk; the next record begins another."""
+        with self._lock:
+            journal, self.current = self.current, None
+            if journal is not None and journal.seal():
+                self._recorded_before += journal.count
+                self._sealed.append(journal.file)
+
+    def files(self) -> list[JournalFile]:
+        """Return this process's journals, the oldest first."""
+        with self._lock:
+            journal = self.current
+            return [*self._sealed, *([] if journal is None else [journal.file])]
+
+    def forget_delivered(self) -> None:
+        """Drop the sealed journals that are delivered, by whichever process."""
+        with self._lock:
+            delivered = [file for file in self._sealed if not file.unsettled()]
+            self._sealed = [file for file in self._sealed if file not in delivered]
+            # What lies on disk and has losses to report is found there by a leader.
+            in_memory = [file for file in delivered if file.path is None]
+            self.count_lost(sum(file.unreported for file in in_memory))
+
+    def take_over(self, earlier: Journals) -> None:
+        """Hold from now on what *earlier*, of this process, has only in memory."""
+        files = earlier.files()
+        left = [file for file in files if file.path is None or is_deleted(file.path)]
+        with self._lock:
+            self._sealed = [*left, *self._sealed]
+        self.count_lost(earlier.take_lost())
+
+    def count_lost(self, count: int) -> None:
+        """Have *count* signals, of this process or adopted, reported as dropped."""
+        with self._lock:
+            if self.current is None:
+                self._lost += count
+            elif count:
+                self.current.file.add_lost(count)
+
+    def take_lost(self) -> int:
+        """Return what was lost while there was no journal, for another to report."""
+        with self._lock:
+            lost, self._lost = self._lost, 0
+            return lost
+
+    @property
+    def recorded(self) -> int:
+        """How many records this process has made in its journals."""
+        journal = self.current
+        return self._recorded_before + (0 if journal is None else journal.count)
+
+    def unsettled(self) -> int:
+        """Return how many records are neither delivered nor reported dropped."""
+        return sum(file.unsettled() for file in self.files())
+
+    def _make_file(self, owner: Owner) -> Optional[JournalFile]:
+        sizes = {"capacity": self._capacity, "text_bytes": _TEXT_BYTES}
+        try:
+            file = create_journal_file(self._folder, owner, **sizes)
+        except OSError as error:
+            self._trouble.begin(
+                "disk",
+                "liteguard: cannot journal signals in %s (%s): they are kept in memory "
+                "and are lost if this process is killed",
+                self._folder,
+                error.strerror,
+            )
+            with contextlib.suppress(OSError):
+                return create_journal_file(None, owner, **sizes)
+            return None
+        self._trouble.end()
+        return file
+
+    def _make_room(self) -> None:
+        for file in self.files():
+            waiting = [sealed.unsettled() for sealed in self._sealed]
+            if sum(waiting) < self._capacity and len(waiting) < _MAX_SEALED:
+                return
+            # What is being sent may have arrived; only its answer settles it.
+            if file in self._sealed and not file.is_in_flight:
+                self._let_go(file)
+
+    def _let_go(self, file: JournalFile) -> None:
+        with self._lock:
+            self._sealed.remove(file)
+        # One that another process has claimed is delivered by that.
+        if file.path is None or discard_journal_file(file.path):
+            self.count_lost(file.unsettled() + file.unreported)
