@@ -87,6 +87,10 @@ class RecordingServer:
         named = tuple((name.replace("_", "-"), text) for name, text in headers.items())
         self._answers.extend(Answer(status, named) for status in statuses)
 
+    def accept_again(self) -> None:
+        """Accept the next signals and observations, whatever was asked for before."""
+        self._answers.clear()
+
     @property
     def is_obeyed(self) -> bool:
         """Whether all answers that the test asked for were given."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import resource
 import signal
@@ -28,6 +29,7 @@ from journals import (
     new_recorder,
     other_process,
     signals_in,
+    store,
 )
 from liteguard.process.identity import current_identity
 from liteguard.telemetry.adoption import Adopter, show_life
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from liteguard.telemetry.journal_file import JournalFile
 
 MAX_LEFT = 200
+MEBIBYTE = 1024 * 1024
 LONG_AGO_SECONDS = 3600.0
 
 
@@ -468,6 +471,51 @@ def test_journals_beyond_a_number_are_dropped_oldest_first_and_counted(
     assert len(list(tmp_path.iterdir())) == MAX_LEFT
     assert claimed(adopter)[-1] == last
     assert len(caplog.records) == 1
+
+
+def test_journals_beyond_a_size_are_dropped_oldest_first(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Few large ones may fill a disk as well as many small ones."""
+    large = {"capacity": 2, "text_bytes": 5 * MEBIBYTE}
+    files = [left_behind(tmp_path, 2, **large) for _ in range(15)]
+    for number, file in enumerate(files):
+        age(path_of(file), seconds=1000.0 - number)
+    adopter = adopter_of(tmp_path)
+    assert adopter.drop_excess() == 6
+    assert claimed(adopter) == [file.owner.nonce for file in files[3:]]
+    assert len(caplog.records) == 1
+
+
+def test_few_large_journals_may_wait(tmp_path: Path) -> None:
+    """Whoever has asked for large buffers has room for some of them."""
+    for _ in range(8):
+        left_behind(tmp_path, 1, capacity=2, text_bytes=20 * MEBIBYTE)
+    assert adopter_of(tmp_path).drop_excess() == 0
+
+
+def test_journal_of_the_week_before_is_dropped(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nobody looks at signals that old; how many they were is reported."""
+    adopter = Adopter(tmp_path, current_identity())
+    for days in (6, 8):
+        file = new_file(tmp_path, owner=ended_process())
+        store(file, 1, seconds=time.time() - days * 86400)
+        adopter.claim(path_of(file))
+    dropped = [adopter.drop_if_old(file) for file in claimed_by(adopter)]
+    assert dropped == [0, 1]
+    assert len(adopter.claimed()) == len(list(tmp_path.iterdir())) == 1
+    assert len(caplog.records) == 1
+
+
+@pytest.mark.parametrize("seconds", [math.nan, math.inf, 1e300])
+def test_damaged_age_drops_nothing(tmp_path: Path, seconds: float) -> None:
+    """What is wrong with a record is told by whoever would send it."""
+    adopter = Adopter(tmp_path, current_identity())
+    file = new_file(tmp_path, owner=ended_process())
+    store(file, 1, seconds=seconds)
+    assert adopter.drop_if_old(file) == 0
 
 
 def test_owner_of_a_dropped_journal_does_not_wait_for_it(tmp_path: Path) -> None:

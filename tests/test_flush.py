@@ -227,6 +227,21 @@ def test_follower_leaves_the_dead_to_the_leader(
     assert len(list(tmp_path.glob("*.journal"))) == 2
 
 
+def test_flush_thread_rests_while_there_is_more(benches: Callable[..., Bench]) -> None:
+    """A flood of checks does not take the processor from the application."""
+    bench = benches(None, capacity=50_000)
+    bench.check(50_000)
+    rest = bench.flusher.flush_once()
+    sent = bench.flusher.sent
+    assert 0.0 < rest < FLUSH_RATE_SECONDS
+    assert 0 < sent < 50_000
+    # Woken by further checks, it goes on resting.
+    assert 0.0 < bench.flusher.flush_once() <= rest
+    assert bench.flusher.sent == sent
+    assert bench.flush_now()
+    assert bench.flusher.sent == 50_000
+
+
 # -- what is dropped
 
 

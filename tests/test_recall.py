@@ -1,0 +1,237 @@
+"""Checks that are recalled: as right as those that are made for the first time."""
+
+from __future__ import annotations
+
+import gc
+import sys
+import weakref
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from clients import guard, rule, running
+from liteguard import LiteguardClient
+from recording import RecordingServer
+from waiting import until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from backends import Backend
+    from liteguard import LiteguardScope
+    from liteguard.telemetry.journals import Journals
+
+PRO = guard("some.guard", rules=[rule("plan", "pro")])
+
+
+@pytest.fixture
+def server() -> Iterator[RecordingServer]:
+    """Run a backend with one guard."""
+    with RecordingServer(PRO) as running_server:
+        yield running_server
+
+
+def client_of(server: RecordingServer, state_dir: Path, **more: Any) -> LiteguardClient:
+    """Return a client that flushes when it is told to."""
+    return LiteguardClient(
+        "pct-recall",
+        backend_url=server.url,
+        state_dir=str(state_dir),
+        flush_rate_seconds=3600,
+        **more,
+    )
+
+
+def journals_of(client: LiteguardClient) -> Journals:
+    """Return the journals of a client that runs."""
+    runtime = client._lifecycle._revival.runtime
+    assert runtime is not None
+    return runtime.recorder.journals
+
+
+def follows(scope: LiteguardScope, wanted: object) -> bool:
+    """Whether the guard's answer is the one that is wanted."""
+    return scope.is_open("some.guard") is wanted
+
+
+def recalled(scope: LiteguardScope, name: str = "some.guard") -> bool:
+    """Whether the scope has something to recall of a guard."""
+    return scope.recalled.get(name) is not None
+
+
+def test_third_check_at_a_place_is_recalled(
+    server: RecordingServer, state_dir: Path
+) -> None:
+    """The first leaves a note, the second what is needed; all are recorded alike."""
+    with client_of(server, state_dir) as client:
+        scope = client.create_scope(plan="pro")
+        notes = []
+        for _ in range(4):
+            assert scope.is_open("some.guard")
+            notes.append(recalled(scope))
+        assert notes == [False, True, True, True]
+        assert client.flush_signals()
+    signals = server.signals()
+    assert len({signal["signalId"] for signal in signals}) == len(signals) == 4
+    for signal in signals:
+        assert signal["executionId"] == signal["signalId"]
+        for member in ("signalId", "executionId", "timestampMs", "measurement"):
+            signal.pop(member)
+    assert all(signal == signals[0] for signal in signals)
+
+
+def test_each_place_is_told(server: RecordingServer, state_dir: Path) -> None:
+    """A check of the same guard elsewhere is not taken for the one before."""
+    with client_of(server, state_dir) as client:
+        scope = client.create_scope(plan="pro")
+        for _ in range(5):
+            scope.is_open("some.guard")
+            scope.is_open("some.guard")
+        client.flush_signals()
+    here = sys._getframe().f_lineno
+    lines = [int(s["callsiteId"].rpartition(":")[2]) for s in server.signals()]
+    assert lines == [here - 3, here - 2] * 5
+
+
+def test_another_bundle_is_obeyed(backend: Backend, state_dir: Path) -> None:
+    """A scope that lives for long follows every change."""
+    backend.create_guard("some.guard", default_value=True)
+    with running(backend, state_dir) as client:
+        scope = client.create_scope(plan="pro")
+        for is_open in (True, False, True):
+            backend.update_guard("some.guard", defaultValue=is_open)
+            until(partial(follows, scope, is_open))
+            assert [scope.is_open("some.guard") for _ in range(5)] == [is_open] * 5
+
+
+def test_table_is_not_kept_alive(server: RecordingServer, state_dir: Path) -> None:
+    """A scope made at import would keep the bundles of weeks, one for each guard."""
+    with client_of(server, state_dir, refresh_rate_seconds=0.05) as client:
+        scope = client.create_scope(plan="pro")
+        for _ in range(3):
+            scope.is_open("some.guard")
+        table = weakref.ref(client._checker.table)
+        assert recalled(scope)
+        server.guards.append(guard("another.guard"))
+        until(lambda: client._checker.table is not table())
+        # Listeners are told what changed since the table before.
+        client._checker.table = None
+        client._lifecycle._told = None
+        gc.collect()
+        assert table() is None
+
+
+def test_limit_is_obeyed(server: RecordingServer, state_dir: Path) -> None:
+    """A guard with a limit has another answer each time."""
+    limit = {"requestsPerMinute": 3, "partitionProperties": []}
+    server.guards[:] = [guard("some.guard", defaultValue=True, rateLimit=limit)]
+    with client_of(server, state_dir) as client:
+        scope = client.create_scope()
+        assert [scope.is_open("some.guard") for _ in range(6)] == [True] * 3 + [
+            False
+        ] * 3
+
+
+def test_checks_within_an_execution_are_linked(
+    server: RecordingServer, state_dir: Path
+) -> None:
+    """They have an order and an execution of their own, wherever they are made."""
+    with client_of(server, state_dir) as client:
+        scope = client.create_scope(plan="pro")
+
+        def check() -> bool:
+            return scope.is_open("some.guard")
+
+        for _ in range(3):
+            check()
+        with client.execution():
+            check()
+            check()
+        check()
+        client.flush_signals()
+    signals = server.signals()
+    assert [s["sequenceNumber"] for s in signals] == [1, 1, 1, 1, 2, 1]
+    assert signals[3]["executionId"] == signals[4]["executionId"]
+    assert signals[4]["parentSignalId"] == signals[3]["signalId"]
+    assert "parentSignalId" not in signals[5]
+
+
+def test_another_journal_is_written_when_the_first_is_sealed(
+    server: RecordingServer, state_dir: Path
+) -> None:
+    """What lies in one journal means nothing in the next."""
+    with client_of(server, state_dir) as client:
+        scope = client.create_scope(plan="pro")
+        for number in range(30):
+            assert scope.is_open("some.guard")
+            if number % 7 == 6:
+                journals_of(client).seal()
+            client.is_open("some.guard", properties={"number": number})
+        client.flush_signals()
+    assert len(set(server.ids())) == len(server.ids()) == 60
+    by_plan = [s for s in server.signals() if s["properties"] == {"plan": "pro"}]
+    assert len(by_plan) == 30
+    assert all(s["guardName"] == "some.guard" and s["result"] for s in by_plan)
+
+
+@pytest.mark.parametrize("disabled", ["by the client", "by the guard", "no"])
+def test_readings_are_left_out_as_told(
+    server: RecordingServer, state_dir: Path, disabled: str
+) -> None:
+    """Whether a check is recalled makes no difference to what it carries."""
+    server.guards[:] = [{**PRO, "disableMeasurement": disabled == "by the guard"}]
+    option = {"disable_measurement": disabled == "by the client"}
+    with client_of(server, state_dir, **option) as client:
+        scope = client.create_scope(plan="pro")
+        for _ in range(4):
+            scope.is_open("some.guard")
+        assert recalled(scope) is (disabled != "by the guard")
+        client.flush_signals()
+    assert ["measurement" in s for s in server.signals()] == [disabled == "no"] * 4
+
+
+def test_peek_and_properties_of_the_call_are_not_recalled(
+    server: RecordingServer, state_dir: Path
+) -> None:
+    """Neither records what the other would, nor answers for it."""
+    with client_of(server, state_dir) as client:
+        scope = client.create_scope(plan="pro")
+        for _ in range(3):
+            scope.is_open("some.guard")
+        assert not scope.is_open("some.guard", properties={"plan": "free"})
+        assert scope.peek_is_open("some.guard")
+        assert scope.is_open("some.guard")
+        client.flush_signals()
+    assert [s["result"] for s in server.signals()] == [True] * 3 + [False, True]
+
+
+def test_check_after_the_shutdown_is_not_recorded(
+    server: RecordingServer, state_dir: Path
+) -> None:
+    """It is answered, and the journal that it would be written to is closed."""
+    client = client_of(server, state_dir)
+    client.start()
+    scope = client.create_scope(plan="pro")
+    for number in range(6):
+        if number == 4:
+            client.shutdown()
+        assert scope.is_open("some.guard")
+    assert len(server.ids()) == 4
+    client.start()
+    for _ in range(4):
+        assert scope.is_open("some.guard")
+    client.shutdown()
+    assert len(set(server.ids())) == len(server.ids()) == 8
+
+
+@pytest.mark.parametrize("name", [7, None, b"some.guard", ["some.guard"], {}])
+def test_name_that_is_no_text_is_refused(
+    server: RecordingServer, state_dir: Path, name: Any
+) -> None:
+    """Also where it cannot be looked for among what may be recalled."""
+    with client_of(server, state_dir) as client:
+        for _ in range(3):
+            with pytest.raises(TypeError, match="name must be a str"):
+                client.is_open(name)
