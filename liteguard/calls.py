@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple, Optional, Union
+from typing import Any, Optional, Union
 
 from liteguard.process.logs import logger
 from liteguard.types import Options
@@ -11,16 +11,15 @@ from liteguard.types import Options
 CallOptions = Union[Options, Mapping[str, Any], None]
 
 
-class Call(NamedTuple):
-    """What one call adds to its subject."""
+Call = tuple[Mapping[str, Any], Optional[bool], Optional[bool]]
+"""What one call adds to its subject: properties, fallback, disable_measurement.
 
-    properties: Mapping[str, Any]
-    fallback: Optional[bool]
-    disable_measurement: Optional[bool]
+No named tuple: making one takes as long as deciding a guard.
+"""
 
-
-NO_CALL = Call({}, None, None)
+NO_CALL: Call = ({}, None, None)
 """The usual call, which adds nothing."""
+_FIELDS = ("properties", "fallback", "disable_measurement")
 _PLAIN = frozenset({str, bool, int, float, type(None)})
 _MAX_REPORTED = 100
 _reported: set[str] = set()
@@ -42,18 +41,18 @@ def call_of(
     if options is None and type(properties) is dict and fallback is None:
         # Nearly every other call is like this one.
         values = checked_properties(properties, {})
-        return Call(values, None, _flag("disable_measurement", disable_measurement))
-    given = NO_CALL if options is None else _from_options(options)
-    return Call(
-        checked_properties(given.properties, properties or {})
-        if properties is None or isinstance(properties, Mapping)
-        else _refuse_properties(properties),
-        _flag("fallback", given.fallback if fallback is None else fallback),
+        return values, None, _flag("disable_measurement", disable_measurement)
+    given, otherwise, is_disabled = (
+        NO_CALL if options is None else _from_options(options)
+    )
+    if properties is not None and not isinstance(properties, Mapping):
+        _refuse_properties(properties)
+    return (
+        checked_properties(given, properties or {}),
+        _flag("fallback", otherwise if fallback is None else fallback),
         _flag(
             "disable_measurement",
-            given.disable_measurement
-            if disable_measurement is None
-            else disable_measurement,
+            is_disabled if disable_measurement is None else disable_measurement,
         ),
     )
 
@@ -97,19 +96,18 @@ def checked_properties(
 
 def _from_options(options: CallOptions) -> Call:
     if isinstance(options, Options):
-        return Call(options.properties, options.fallback, options.disable_measurement)
+        return options.properties, options.fallback, options.disable_measurement
     if not isinstance(options, Mapping):
         raise TypeError(
             "options of a check must be an Options object or a dict, got "
             f"{type(options).__name__}; properties go into properties={{...}}"
         )
-    unknown = sorted(set(options) - set(Call._fields), key=str)
+    unknown = sorted(set(options) - set(_FIELDS), key=str)
     if unknown:
         raise TypeError(
-            f"unknown option {unknown[0]!r} of a check; "
-            f"known are: {', '.join(Call._fields)}"
+            f"unknown option {unknown[0]!r} of a check; known are: {', '.join(_FIELDS)}"
         )
-    return Call(
+    return (
         options.get("properties") or {},
         options.get("fallback"),
         options.get("disable_measurement"),

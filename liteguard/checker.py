@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from liteguard.telemetry.unadopted import UnadoptedCounts
     from liteguard.telemetry.waiting import Standby
     from liteguard.types import ProtectedContext
+    from liteguard.verdict import Answer
 
 _MATCHED = GuardDecisionReason.MATCHED_RULE
 _DEFAULT = GuardDecisionReason.DEFAULT_VALUE
@@ -39,7 +40,7 @@ class Subject(Protocol):
     """For whom a check is made; scopes implement it."""
 
     @property
-    def properties(self) -> Mapping[str, Any]:
+    def values(self) -> dict[str, Any]:
         """The properties, never edited."""
 
     @property
@@ -52,28 +53,6 @@ class Subject(Protocol):
 
     def encoded_properties(self) -> bytes:
         """Return the properties as JSON, encoded once."""
-
-
-class Verdict(NamedTuple):
-    """An answer, with what a decision and an execution need beside it.
-
-    Args:
-        is_open: The answer.
-        reason: Why.
-        rule_index: Which rule decided, -1 if none did.
-        properties: What the rules saw; ``None`` where no adopted guard was asked.
-        encoded: The properties as they were recorded.
-        is_measured: Whether readings of the process belong to the record.
-        signal: What the record is called, if there is one and it had not to wait.
-    """
-
-    is_open: bool
-    reason: GuardDecisionReason
-    rule_index: int = -1
-    properties: Optional[Mapping[str, Any]] = None
-    encoded: bytes = b""
-    is_measured: bool = False
-    signal: Optional[SignalRef] = None
 
 
 class Recording(NamedTuple):
@@ -114,7 +93,15 @@ class Checker:
         self._contexts = contexts
         self._standby = Recording(standby, standby, 0)
         self._fallback = fallback
-        self._unadopted = Verdict(unadopted_open, GuardDecisionReason.UNADOPTED)
+        self._unadopted: Answer = (
+            unadopted_open,
+            GuardDecisionReason.UNADOPTED,
+            -1,
+            None,
+            b"",
+            False,
+            None,
+        )
         self._disable_measurement = disable_measurement
         self.limits = RateLimits()
         self._table: Optional[GuardTable] = None
@@ -124,7 +111,7 @@ class Checker:
 
     def check(
         self, subject: Subject, name: str, call: Call, frame: Optional[FrameType]
-    ) -> Verdict:
+    ) -> Answer:
         """Answer a check, and record it.
 
         Args:
@@ -133,6 +120,9 @@ class Checker:
             call: What the call adds.
             frame: Where the caller stands; ``None`` records nothing and uses up no
                 limit.
+
+        Returns:
+            The fields of a `Verdict`.
 
         Raises:
             TypeError: *name* is no str.
@@ -145,38 +135,43 @@ class Checker:
         context = subject.protected_context
         table = self._table if context is None else self._contexts.table(context)
         if table is None:
-            fallback = self._fallback if call.fallback is None else call.fallback
-            return Verdict(fallback, GuardDecisionReason.FALLBACK)
+            return self._without_bundle(call)
         guard = table.lookup(name)
         if guard is None or not guard.adopted:
             if recording is not None and frame is not None:
                 recording.unadopted.count(name, time.time())
             return self._unadopted
-        properties = subject.properties
-        if call.properties:
-            properties = {**properties, **call.properties}
+        properties = subject.values
+        if call[0]:
+            properties = {**properties, **call[0]}
         is_open, index = guard.evaluate(properties)
         reason = _MATCHED if index >= 0 else _DEFAULT
         if is_open and guard.rate_limit is not None:
             is_open = self._admits(guard, properties, consumes=frame is not None)
             reason = reason if is_open else GuardDecisionReason.RATE_LIMITED
         if recording is None or frame is None:
-            return Verdict(is_open, reason, index, properties)
-        encoded = _encoded(subject, call, properties)
+            return is_open, reason, index, properties, b"", False, None
+        encoded = (
+            encode_properties(properties) if call[0] else subject.encoded_properties()
+        )
         is_measured = self._is_measured(guard, call)
         signal = recording.recorder.record_check(
             name, OPEN if is_open else 0, encoded, frame, is_measured
         )
         if recording is self._standby:
             self._pass_on()
-        return Verdict(is_open, reason, index, properties, encoded, is_measured, signal)
+        return is_open, reason, index, properties, encoded, is_measured, signal
+
+    def _without_bundle(self, call: Call) -> Answer:
+        fallback = self._fallback if call[1] is None else call[1]
+        return fallback, GuardDecisionReason.FALLBACK, -1, None, b"", False, None
 
     def remember(
         self,
         subject: Subject,
         name: str,
         table: Optional[GuardTable],
-        verdict: Verdict,
+        answer: Answer,
         frame: FrameType,
     ) -> None:
         """Make a check that came a second time ready to be recalled.
@@ -185,9 +180,11 @@ class Checker:
             subject: For whom it was made.
             name: The guard.
             table: What was in force before.
-            verdict: The answer.
+            answer: What `check` returned.
             frame: Where the caller stands.
         """
+        if answer[-1] is None:
+            return
         if name not in subject.recalled:
             # Most scopes live for one request, and ask for most guards once.
             subject.recalled[name] = None
@@ -195,10 +192,11 @@ class Checker:
         guard = None if table is None else table.lookup(name)
         if guard is None or not self._is_constant(subject, guard):
             return
-        epoch = self._epoch_of(table, verdict.signal)
+        is_open, _, _, _, encoded, _, signal = answer
+        epoch = self._epoch_of(table, signal)
         if epoch is not None:
             subject.recalled[name] = epoch.recalled(
-                name, frame, verdict.encoded, is_open=verdict.is_open
+                name, frame, encoded, is_open=is_open
             )
 
     def _epoch_of(
@@ -281,14 +279,4 @@ class Checker:
         )
 
     def _is_measured(self, guard: CompiledGuard, call: Call) -> bool:
-        return not (
-            self._disable_measurement
-            or guard.disable_measurement
-            or call.disable_measurement
-        )
-
-
-def _encoded(subject: Subject, call: Call, properties: Mapping[str, Any]) -> bytes:
-    if call.properties:
-        return encode_properties(properties)
-    return subject.encoded_properties()
+        return not (self._disable_measurement or guard.disable_measurement or call[2])

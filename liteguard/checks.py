@@ -10,6 +10,7 @@ from liteguard.calls import NO_CALL, CallOptions, call_of
 from liteguard.evaluation.decision import GuardDecision
 from liteguard.executing import GuardedRun
 from liteguard.telemetry.execution import current_execution
+from liteguard.verdict import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -86,12 +87,11 @@ class GuardChecks:
                 ):
                     return is_open
             table = self._checker.table
-            verdict = self._checker.check(subject, name, NO_CALL, frame)
-            if verdict.signal is not None:
-                self._checker.remember(subject, name, table, verdict, frame)
-            return verdict.is_open
+            answer = self._checker.check(subject, name, NO_CALL, frame)
+            self._checker.remember(subject, name, table, answer, frame)
+            return answer[0]
         call = call_of(options, properties, fallback, disable_measurement)
-        return self._checker.check(subject, name, call, frame).is_open
+        return self._checker.check(subject, name, call, frame)[0]
 
     def peek_is_open(
         self,
@@ -104,7 +104,7 @@ class GuardChecks:
     ) -> bool:
         """Return what `is_open` would, sending no signal and using up no limit."""
         call = call_of(options, properties, fallback, disable_measurement)
-        return self._checker.check(self._subject(), name, call, None).is_open
+        return self._checker.check(self._subject(), name, call, None)[0]
 
     def evaluate(
         self,
@@ -118,7 +118,7 @@ class GuardChecks:
         """Return the answer of `is_open` with its reason, and record the check."""
         call = call_of(options, properties, fallback, disable_measurement)
         frame = sys._getframe(1)
-        verdict = self._checker.check(self._subject(), name, call, frame)
+        verdict = Verdict(*self._checker.check(self._subject(), name, call, frame))
         return GuardDecision(
             name=name,
             is_open=verdict.is_open,

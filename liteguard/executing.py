@@ -12,13 +12,14 @@ from liteguard.telemetry.execution import (
     current_execution,
 )
 from liteguard.telemetry.happening import EXECUTION, OPEN, Happening
+from liteguard.verdict import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Generator
     from types import FrameType
 
     from liteguard.calls import Call
-    from liteguard.checker import Checker, Subject, Verdict
+    from liteguard.checker import Checker, Subject
 
 T = TypeVar("T")
 
@@ -43,7 +44,8 @@ class GuardedRun:
         if not callable(fn):
             raise TypeError(f"fn must be callable, got {type(fn).__name__}")
         with JoinedExecution():
-            verdict = self._checker.check(subject, self._name, call, self._frame)
+            answer = self._checker.check(subject, self._name, call, self._frame)
+            verdict = Verdict(*answer)
             if not verdict.is_open:
                 # A closed guard must not make "await execute_if_open(...)" fail.
                 is_async = inspect.iscoroutinefunction(fn)

@@ -35,9 +35,9 @@ class LiteguardScope(GuardChecks):
         "_checker",
         "_encoded",
         "_protected_context",
-        "_values",
         "_view",
         "recalled",
+        "values",
     )
 
     def __init__(
@@ -49,7 +49,8 @@ class LiteguardScope(GuardChecks):
     ) -> None:
         self._checker = checker
         self._bind = bind
-        self._values = values
+        self.values = values
+        """The properties, never edited; not for applications."""
         self._view = MappingProxyType(values)
         self._protected_context = protected_context
         self._encoded: Optional[bytes] = None
@@ -58,7 +59,7 @@ class LiteguardScope(GuardChecks):
 
     def __repr__(self) -> str:
         """Name the properties; their values may be personal."""
-        names = ", ".join(map(str, self._values))
+        names = ", ".join(map(str, self.values))
         return f"<LiteguardScope of {names or 'no properties'}>"
 
     @property
@@ -78,7 +79,7 @@ class LiteguardScope(GuardChecks):
         """Return the properties as JSON, encoded once. Never raises."""
         encoded = self._encoded
         if encoded is None:
-            encoded = self._encoded = self._checker.encode(self._values)
+            encoded = self._encoded = self._checker.encode(self.values)
         return encoded
 
     def with_properties(
@@ -90,7 +91,7 @@ class LiteguardScope(GuardChecks):
             properties: A dict of properties.
             **more: Further properties by keyword.
         """
-        return self._derived({**self._values, **given_properties(properties, more)})
+        return self._derived({**self.values, **given_properties(properties, more)})
 
     def add_properties(
         self, properties: Optional[Mapping[str, Any]] = None, /, **more: Any
@@ -103,7 +104,7 @@ class LiteguardScope(GuardChecks):
         if isinstance(names, str):
             raise TypeError(f"names must be a list of names: [{names!r}]")
         gone = set(names)
-        kept = {name: self._values[name] for name in self._values if name not in gone}
+        kept = {name: self.values[name] for name in self.values if name not in gone}
         return self._derived(kept)
 
     def reset_properties(self) -> LiteguardScope:
@@ -125,15 +126,15 @@ class LiteguardScope(GuardChecks):
                 f"got {type(context).__name__}"
             )
         self._bind(context)
-        return LiteguardScope(self._checker, self._bind, self._values, context)
+        return LiteguardScope(self._checker, self._bind, self.values, context)
 
     def clear_protected_context(self) -> LiteguardScope:
         """Return a scope that uses the public bundle."""
-        return LiteguardScope(self._checker, self._bind, self._values)
+        return LiteguardScope(self._checker, self._bind, self.values)
 
     def get_properties(self) -> dict[str, Any]:
         """Return a copy of the properties."""
-        return dict(self._values)
+        return dict(self.values)
 
     def get_protected_context(self) -> Optional[ProtectedContext]:
         """Return the protected context bound to this scope, or ``None``."""

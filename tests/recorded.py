@@ -20,6 +20,9 @@ from liteguard import LiteguardClient
 
 client = LiteguardClient(flush_rate_seconds=3600)
 
+# A shell lets what it runs in the background ignore this one.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 def say(*words):
     print(*words, flush=True)
 

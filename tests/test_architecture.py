@@ -81,6 +81,7 @@ LAYERS = [
     "liteguard.contexts",
     "liteguard.bootstrap",
     "liteguard.calls",
+    "liteguard.verdict",
     "liteguard.recall",
     "liteguard.checker",
     "liteguard.executing",

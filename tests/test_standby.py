@@ -105,7 +105,7 @@ def checker_with(standby: Standby) -> Checker:
 class _Nobody:
     """A subject without properties."""
 
-    properties: dict[str, Any] = {}  # noqa: RUF012  never edited
+    values: dict[str, Any] = {}  # noqa: RUF012  never edited
     protected_context = None
     recalled: dict[str, Any] = {}  # noqa: RUF012  one check adds nothing
 

@@ -60,7 +60,8 @@ class Journal:
         self._is_writing = False
         self._is_sealing = False
         self._last_number = 0
-        self._offsets: dict[Hashable, int] = {}
+        self.offsets: dict[Hashable, int] = {}
+        """Where each text lies; edited here alone."""
         self._kept: list[object] = []
         self._next_text = first_text_offset()
 
@@ -71,7 +72,7 @@ class Journal:
 
     def find(self, key: Hashable) -> int:
         """Return where the text named *key* lies, or 0 if it was not written yet."""
-        return self._offsets.get(key, 0)
+        return self.offsets.get(key, 0)
 
     def write_text(self, key: Hashable, text: bytes, keep: object = None) -> int:
         """Write the text named *key*, unless it is there, and return where it lies.
@@ -85,7 +86,7 @@ class Journal:
             JournalFull: There is no room for it, or this thread is writing one already.
         """
         with self._lock:
-            offset = self._offsets.get(key, 0)
+            offset = self.offsets.get(key, 0)
             if offset:
                 return offset
             if self._is_writing:
@@ -102,7 +103,7 @@ class Journal:
             raise JournalFull
         self.file.store_text(offset, text)
         self._next_text = offset + text_size(text)
-        self._offsets[key] = offset
+        self.offsets[key] = offset
         if keep is not None:
             self._kept.append(keep)
         return offset

@@ -87,8 +87,9 @@ class Recorder:
         code, instruction = frame.f_code, frame.f_lasti
         journal = self.journals.current
         if journal is not None and current_execution.get() is None:
-            site = journal.find((guard, flags, id(code), instruction))
-            place = journal.find(properties)
+            offsets = journal.offsets
+            site = offsets.get((guard, flags, id(code), instruction))
+            place = offsets.get(properties)
             now = time.time()
             is_fresh = journal.readings_from <= now < journal.readings_until
             if site and place and (is_fresh or not is_measured):
