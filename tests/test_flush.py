@@ -12,6 +12,7 @@ import pytest
 
 from journals import (
     claimed_by,
+    ended_process,
     fill,
     happening,
     in_threads,
@@ -269,6 +270,37 @@ def test_overflow_is_reported_once_though_the_first_send_fails(
     assert bench.flush_now()
     assert bench.server.dropped() == 10
     assert len(bench.server.ids()) == 10
+
+
+def test_journals_that_a_leader_drops_are_reported(
+    bench: Bench, tmp_path: Path
+) -> None:
+    """Those that are too many, and those that are too old."""
+    for _ in range(203):
+        left_behind(tmp_path, 2, capacity=2, text_bytes=200)
+    old = new_file(tmp_path, owner=ended_process())
+    store(old, 1, site=8, seconds=time.time() - 8 * 86400)
+    bench.check(1)
+    assert bench.flush_now()
+    bench.check(1)
+    assert bench.flush_now()
+    assert len(set(bench.server.ids())) + bench.server.dropped() == 203 * 2 + 1 + 2
+    assert bench.server.dropped() >= 7
+
+
+def test_losses_that_a_journal_in_memory_still_had_to_report_are_reported(
+    benches: Callable[..., Bench],
+) -> None:
+    """It was delivered, and then counted what another had dropped."""
+    bench = benches(None)
+    bench.check(1)
+    bench.flusher.flush_once()
+    bench.recorder.journals.count_lost(4)
+    bench.recorder.journals.seal()
+    bench.flusher.flush_once()
+    bench.check(1)
+    assert bench.flush_now()
+    assert bench.server.dropped() == 4
 
 
 def test_loss_between_batches_is_reported_on_the_next(

@@ -145,9 +145,22 @@ def test_seal_divides_appends_of_many_threads_exactly(round_number: int) -> None
     assert journal.file.unsettled() == len(told)
 
 
-def test_append_that_meets_the_seal_is_told_so() -> None:
+@pytest.mark.parametrize("seconds", [0.9, 2.0, 1e9, -1.0])
+def test_repetition_needs_readings_of_its_time(seconds: float) -> None:
+    """Also where the clock was set back."""
+    journal = new_journal(new_file(None))
+    assert journal.repeat(seconds, 0, 0) == 0
+    journal.readings_from, journal.readings_until = 1.0, 2.0
+    assert journal.repeat(seconds, 0, 0) == 0
+    assert journal.repeat(1.5, 0, 0) == 1
+    assert numbers(journal) == [1]
+
+
+@pytest.mark.parametrize("is_repeated", [False, True])
+def test_append_that_meets_the_seal_is_told_so(*, is_repeated: bool) -> None:
     """A number that is drawn right after the seal's own belongs to no journal."""
     journal = new_journal(new_file(None))
+    journal.readings_from, journal.readings_until = 0.0, 2.0
     fill(journal, 1)
     draw = journal._next_number
 
@@ -157,27 +170,34 @@ def test_append_that_meets_the_seal_is_told_so() -> None:
         return draw()
 
     journal._next_number = draw_after_a_seal
-    assert journal.append(*RECORD) == 0
+    number = journal.repeat(1.0, 0, 0) if is_repeated else journal.append(*RECORD)
+    assert number == 0
     assert numbers(journal) == [1]
 
 
+@pytest.mark.parametrize("is_repeated", [False, True])
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_append_of_a_signal_handler_in_the_middle_of_the_seal_is_told_so(
-    moment: str,
+    moment: str, *, is_repeated: bool
 ) -> None:
     """Neither counted twice nor lost: it is appended to no journal, and says so."""
     journal = new_journal(new_file(None))
+    journal.readings_from, journal.readings_until = 0.0, 2.0
     fill(journal, 1)
+
+    def append() -> int:
+        return journal.repeat(1.0, 0, 0) if is_repeated else journal.append(*RECORD)
+
     draw = journal._next_number
     told: list[int] = []
 
     def draw_while_a_handler_appends() -> int:
         journal._next_number = draw
         if moment == "before":
-            told.append(journal.append(*RECORD))
+            told.append(append())
         number = draw()
         if moment == "after":
-            told.append(journal.append(*RECORD))
+            told.append(append())
         return number
 
     journal._next_number = draw_while_a_handler_appends

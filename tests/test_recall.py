@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import gc
 import sys
+import time
 import weakref
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import orjson
 import pytest
 
 from clients import guard, rule, running
 from liteguard import LiteguardClient
+from liteguard.evaluation.table import GuardTable
 from recording import RecordingServer
 from waiting import until
 
@@ -93,6 +96,88 @@ def test_each_place_is_told(server: RecordingServer, state_dir: Path) -> None:
     here = sys._getframe().f_lineno
     lines = [int(s["callsiteId"].rpartition(":")[2]) for s in server.signals()]
     assert lines == [here - 3, here - 2] * 5
+
+
+def test_same_instruction_of_another_function_is_another_place(
+    server: RecordingServer, state_dir: Path
+) -> None:
+    """Two functions may be alike but for where they are."""
+    with client_of(server, state_dir) as client:
+        scope = client.create_scope(plan="pro")
+
+        def one() -> bool:
+            return scope.is_open("some.guard")
+
+        def other() -> bool:
+            return scope.is_open("some.guard")
+
+        for _ in range(3):
+            one()
+        other()
+        client.flush_signals()
+    lines = [int(s["callsiteId"].rpartition(":")[2]) for s in server.signals()]
+    assert lines[0] == lines[1] == lines[2] == lines[3] - 3
+
+
+def test_scope_that_others_overtook_forgets(
+    server: RecordingServer, state_dir: Path
+) -> None:
+    """What was true before a bundle is not true because another scope has seen it."""
+    with client_of(server, state_dir) as client:
+        early, late = (client.create_scope(plan="pro") for _ in range(2))
+        for _ in range(3):
+            assert early.is_open("some.guard")
+        closed = GuardTable({"some.guard": orjson.dumps(guard("some.guard"))})
+        client._checker.table = closed
+        for _ in range(3):
+            assert not late.is_open("some.guard")
+        assert recalled(early)
+        assert not early.is_open("some.guard")
+
+
+def test_scope_that_others_overtook_writes_into_the_right_journal(
+    server: RecordingServer, state_dir: Path
+) -> None:
+    """The places of its texts are those of a journal that is no longer written."""
+    with client_of(server, state_dir) as client:
+        early, late = client.create_scope(plan="pro"), client.create_scope(plan="free")
+        for _ in range(3):
+            early.is_open("some.guard")
+        journals_of(client).seal()
+        for number in range(5):
+            client.is_open("some.guard", properties={"number": number})
+            late.is_open("some.guard")
+        early.is_open("some.guard")
+        client.flush_signals()
+    assert len(server.signals()) == 14
+    plans = [signal["properties"].get("plan") for signal in server.signals()]
+    assert plans.count("pro") == 4
+
+
+def test_process_that_may_be_new_looks_first(
+    server: RecordingServer, state_dir: Path
+) -> None:
+    """A child of a fork that ran no hook finds the flag lowered, and nothing else."""
+    with client_of(server, state_dir) as client:
+        scope = client.create_scope(plan="pro")
+        for _ in range(3):
+            scope.is_open("some.guard")
+        client._checker.flag[0] = 0
+        assert scope.is_open("some.guard")
+        assert client._checker.flag[0] == 1
+
+
+def test_another_recorder_ends_the_epoch(
+    server: RecordingServer, state_dir: Path
+) -> None:
+    """The journal of an epoch may be a parent's, which a child must not write."""
+    with client_of(server, state_dir) as client:
+        scope = client.create_scope(plan="pro")
+        for _ in range(3):
+            scope.is_open("some.guard")
+        assert client._checker.epoch is not None
+        client._checker.recording = client._checker.recording
+        assert client._checker.epoch is None
 
 
 def test_another_bundle_is_obeyed(backend: Backend, state_dir: Path) -> None:
@@ -188,8 +273,14 @@ def test_readings_are_left_out_as_told(
         for _ in range(4):
             scope.is_open("some.guard")
         assert recalled(scope) is (disabled != "by the guard")
+        again = scope.recalled["some.guard"]
+        if again is not None:
+            journal = journals_of(client).current
+            assert journal is not None
+            assert journal.repeat(time.time(), again.site, again.properties) == 5
         client.flush_signals()
-    assert ["measurement" in s for s in server.signals()] == [disabled == "no"] * 4
+    made = 4 if disabled == "by the guard" else 5
+    assert ["measurement" in s for s in server.signals()] == [disabled == "no"] * made
 
 
 def test_peek_and_properties_of_the_call_are_not_recalled(

@@ -297,6 +297,20 @@ def test_record_that_is_queued_at_the_last_moment_is_written(tmp_path: Path) -> 
     assert held == ["early", "late"]
 
 
+def test_oldest_that_waits_for_a_journal_goes_first(tmp_path: Path) -> None:
+    """While one thread makes a journal, the queue of the others is bounded."""
+    recorder = new_recorder(tmp_path, capacity=3)
+    with recorder._making:
+        for number in range(5):
+            assert recorder.record(happening(f"guard-{number}")) is None
+    assert recorder.recorded == 2
+    recorder.drain()
+    names = [signal["guardName"] for signal in signals_of(recorder)]
+    assert names == ["guard-2", "guard-3", "guard-4"]
+    assert lost(recorder) == 2
+    assert recorder.recorded == 5
+
+
 # -- bounds
 
 

@@ -62,6 +62,18 @@ def test_recorder_writes_what_was_on_standby() -> None:
     assert early["timestampMs"] <= late["timestampMs"]
 
 
+def test_what_standby_dropped_is_reported() -> None:
+    """It is bounded, and its oldest entries go first."""
+    standby = Standby(2)
+    for number in range(5):
+        standby.record(happening(f"guard-{number}"))
+    recorder = recorder_of(standby)
+    recorder.drain()
+    (file,) = recorder.journals.files()
+    assert [s["guardName"] for s in signals_of(recorder)] == ["guard-3", "guard-4"]
+    assert file.unreported == 3
+
+
 def test_check_that_meets_the_end_of_standby_is_written_at_once(
     tmp_path: Path,
 ) -> None:
