@@ -104,6 +104,24 @@ def test_the_newer_form_of_a_rate_limit_wins() -> None:
     assert guard.rate_limit == RateLimit(5)
 
 
+@pytest.mark.parametrize("per_minute", [5, 5.0, 0, -1, None, 10**30])
+@pytest.mark.parametrize("names", [["user"], ["user", "plan"], [], None])
+def test_both_forms_of_a_rate_limit_read_the_same(per_minute: Any, names: Any) -> None:
+    """A dry run stands beside either form of the limit."""
+    dry = {"dryRunId": "t", "requestsPerMinute": 7, "partitionProperties": names}
+    nested, _ = decode(
+        rateLimit={"requestsPerMinute": per_minute, "partitionProperties": names},
+        dryRunRateLimit=dry,
+    )
+    flat, _ = decode(
+        rateLimitPerMinute=per_minute,
+        rateLimitProperties=names,
+        dryRunRateLimit=dry,
+    )
+    assert flat == nested
+    assert flat.dry_run_rate_limit == DryRunRateLimit("t", 7, tuple(names or ()))
+
+
 @pytest.mark.parametrize("per_minute", [0, -1, 0.0, None, 10**30])
 def test_no_limit_is_none(per_minute: Any) -> None:
     """Zero, less and what no host could reach are unlimited."""
@@ -229,6 +247,13 @@ def test_what_only_python_reads_is_read(spelled: bytes, value: Any) -> None:
     guard, problems = decode_guard(b'{"name": "g", "rules": [%b]}' % rule)
     assert problems == ()
     assert guard.rules == (Rule("p", Operator.GT, (value,)),)
+
+
+def test_a_long_integer_as_an_expression_keeps_its_digits() -> None:
+    """As a double it would be found in other texts."""
+    guard, _ = decode(rules=[{**RULE, "operator": "REGEX", "values": [2**64]}])
+    assert guard.rules[0].values == (18446744073709551616,)
+    assert isinstance(guard.rules[0].values[0], int)
 
 
 def test_nan_is_read() -> None:

@@ -7,6 +7,7 @@ the guard, because without its rate limit, for one, it would be more open than m
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, Optional, Union
 
 import orjson
@@ -34,6 +35,10 @@ UNREADABLE_RULE = Rule("", Operator.EQUALS, enabled=False)
 # The largest double has 309 digits. Longer integers need not be exact, and converting
 # them would take quadratic time or be refused by the interpreter.
 _LONGEST_INTEGER = 400
+
+# orjson makes a double of a longer integer. Rules compare doubles, so only a regular
+# expression, which reads digits, can tell.
+_BEYOND_64_BITS = re.compile(rb"\d{19}")
 
 
 def decode_guard(document: bytes) -> tuple[Guard, tuple[str, ...]]:
@@ -66,7 +71,8 @@ def decode_guard(document: bytes) -> tuple[Guard, tuple[str, ...]]:
 
 def _load(document: bytes) -> dict[str, Any]:
     try:
-        raw = orjson.loads(document)
+        is_exact = b"REGEX" not in document or not _BEYOND_64_BITS.search(document)
+        raw = orjson.loads(document) if is_exact else _load_leniently(document)
     except ValueError:
         raw = _load_leniently(document)
     if not isinstance(raw, dict):
