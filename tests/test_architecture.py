@@ -40,6 +40,8 @@ LAYERS = [
     "liteguard.evaluation.walk",
     "liteguard.evaluation.values",
     "liteguard.evaluation.fields",
+    "liteguard.evaluation.regex_tree",
+    "liteguard.evaluation.regex_alphabet",
     "liteguard.evaluation.regex_graph",
     "liteguard.evaluation.regex_screen",
     "liteguard.evaluation.bundle",

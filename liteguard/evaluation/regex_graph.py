@@ -1,36 +1,24 @@
-"""Reads a regular expression as a graph: its characters, and what can follow each.
-
-Uses the standard library's own parser, so that what is screened is what is run.
-"""
+"""Reads a regular expression as a graph: its characters, and what can follow each."""
 
 from __future__ import annotations
 
 import re
-import sys
 from functools import reduce
-from importlib import import_module
 from operator import or_
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from liteguard.errors import BundleError
+from liteguard.evaluation.regex_alphabet import Alphabet
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
 # Up to so many rounds, a repetition counts as if it was written out.
 _FEW_ROUNDS = 4
 # Reading is a part of the first check of a guard: this keeps it to milliseconds.
 _MOST_LINKS = 10_000
 
-# They are no public interface, but they rarely change; a pattern whose tree is not
-# understood is refused.
-_IS_PACKAGE = sys.version_info >= (3, 11)
-_parser: Any = import_module("re._parser" if _IS_PACKAGE else "sre_parse")
-_compiler: Any = import_module("re._compiler" if _IS_PACKAGE else "sre_compile")
-
-# Whether two classes of characters overlap is tried with these, and with those that the
-# pattern mentions and their neighbours: a letter, digit, space, mark and symbol.
-_SAMPLE = frozenset(map(chr, range(128))) | frozenset("é\u0663\u2003\u0301☃\U0001d4b3")
+_CHARACTERS = frozenset({"LITERAL", "NOT_LITERAL", "ANY", "IN"})
 
 EXPONENTIAL = "could take exponential time"
 
@@ -49,16 +37,14 @@ class Loop(NamedTuple):
     copies: int
 
 
-def read_pattern(pattern: str) -> Graph:
-    """Return the graph of a valid pattern.
+def read_graph(tree: Any) -> Graph:
+    """Return the graph of a pattern that the parser has read.
 
     Raises:
         BundleError: The pattern repeats what can match nothing in two ways, has too
             many links, or a construct that is not known.
     """
-    tree = _parser.parse(pattern)
-    alphabet = "".join(_SAMPLE.union(_mentioned(tree)))
-    graph = Graph(tree, tree.state.flags, alphabet)
+    graph = Graph(tree, tree.state.flags, Alphabet(tree))
     graph.is_anchored = _is_anchored(tree)
     return graph
 
@@ -69,6 +55,7 @@ class Graph:
     Attributes:
         characters: By place, what it accepts; one bit for each sample character.
         following: By place, the places that can come next, once for each way there.
+        first: The places that can come first.
         copies: By place, how often repetitions of few rounds write it out.
         loops: The repetitions of many rounds.
         looks: What is looked ahead or back for, each a graph of its own.
@@ -82,7 +69,7 @@ class Graph:
         alphabet: The sample characters.
     """
 
-    def __init__(self, items: Iterable[Any], flags: int, alphabet: str) -> None:
+    def __init__(self, items: Iterable[Any], flags: int, alphabet: Alphabet) -> None:
         self.characters: list[int] = []
         self.following: list[list[int]] = []
         self.copies: list[int] = []
@@ -92,9 +79,8 @@ class Graph:
         self.back_references = 0
         self.is_anchored = True
         self._alphabet = alphabet
-        self._known: dict[str, int] = {}
         self._link_count = 0
-        self._sequence(items, flags, rounds=1)
+        self.first = self._sequence(items, flags, rounds=1).first
 
     def accepted(self, places: Iterable[int]) -> int:
         """Return all that any of some places accepts."""
@@ -119,7 +105,7 @@ class Graph:
 
     def _piece(self, kind: str, content: Any, flags: int, rounds: int) -> _Part:
         if kind in _CHARACTERS:
-            accepted = self._accepted_by((_CHARACTERS[kind], content), flags)
+            accepted = self._alphabet.accepted_by(kind, content, flags)
             return self._place(accepted, rounds)
         if kind in {"SUBPATTERN", "ATOMIC_GROUP"}:
             return self._group(content, flags, rounds)
@@ -137,7 +123,7 @@ class Graph:
         if kind == "GROUPREF":
             self._refuse_in_loop(rounds)
             self.back_references += rounds
-            anything = self._place((1 << len(self._alphabet)) - 1, rounds)
+            anything = self._place(self._alphabet.all, rounds)
             return anything._replace(is_optional=True)
         if kind in {"AT", "FAILURE"}:
             return _NOTHING
@@ -196,17 +182,6 @@ class Graph:
         if rounds > _FEW_ROUNDS:
             raise BundleError(EXPONENTIAL)
 
-    def _accepted_by(self, item: Any, flags: int) -> int:
-        """Return the characters of the alphabet that one item of a tree matches."""
-        key = f"{item} {flags}"
-        if key not in self._known:
-            state = _parser.State()
-            state.flags = flags
-            compiled = _compiler.compile(_parser.SubPattern(state, [item]), flags)
-            matches = [bool(compiled.match(c)) for c in self._alphabet]
-            self._known[key] = sum(bit << at for at, bit in enumerate(matches))
-        return self._known[key]
-
     def _link(self, places: tuple[int, ...], following: tuple[int, ...]) -> None:
         self._link_count += len(places) * len(following)
         if self._link_count > _MOST_LINKS:
@@ -224,30 +199,9 @@ class _Part(NamedTuple):
 
 
 _NOTHING = _Part(is_optional=True)
-_CHARACTERS: dict[str, Any] = {
-    str(kind): kind
-    for kind in (_parser.LITERAL, _parser.NOT_LITERAL, _parser.ANY, _parser.IN)
-}
 
 
 def _is_anchored(tree: Any) -> bool:
-    if not tree or tree[0][0] is not _parser.AT:
-        return False
-    place = tree[0][1]
+    place = str(tree[0][1]) if tree and str(tree[0][0]) == "AT" else ""
     is_line = bool(tree.state.flags & re.MULTILINE)
-    return place is _parser.AT_BEGINNING_STRING or (
-        place is _parser.AT_BEGINNING and not is_line
-    )
-
-
-def _mentioned(tree: Any) -> Iterator[str]:
-    """Yield the characters whose numbers occur in a tree, and their neighbours.
-
-    Counts and group numbers are taken for characters as well, which does no harm.
-    """
-    if isinstance(tree, int):
-        around = range(max(tree - 1, 0), min(tree + 2, sys.maxunicode + 1))
-        yield from map(chr, around)
-    elif tree is not None:
-        for branch in tree:
-            yield from _mentioned(branch)
+    return place == "AT_BEGINNING_STRING" or (place == "AT_BEGINNING" and not is_line)

@@ -8,30 +8,34 @@ leaves free to end here or there.
 
 from __future__ import annotations
 
-from itertools import product
-from math import comb
+from itertools import chain, product
+from math import comb, prod
+from typing import TYPE_CHECKING, Any
 
 from liteguard.errors import BundleError
-from liteguard.evaluation.regex_graph import EXPONENTIAL, Graph, Loop, read_pattern
+from liteguard.evaluation.regex_graph import EXPONENTIAL, Graph, Loop, read_graph
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 LONGEST_TEXT = 1_000
 """In characters."""
 
 # A text of this length, as a name or an address, must be searchable.
 _SHORTEST_USEFUL_TEXT = 64
-# The engine takes some tens of millions of steps in a second.
-_MOST_SEARCH_STEPS = 20_000_000
+# The engine takes some tens of millions of steps in a second, and holds the GIL.
+_MOST_SEARCH_STEPS = 2_000_000
 # Screening is a part of the first check of a guard: this keeps it to milliseconds.
 _MOST_SCREENING_STEPS = 50_000
 
 
-def longest_text(pattern: str) -> int:
-    """Return how many characters may be searched for *pattern*, which must be valid.
+def longest_text(tree: Any) -> int:
+    """Return how many characters may be searched for a pattern that was parsed.
 
     Raises:
         BundleError: It could take exponential time, or too long for any useful text.
     """
-    graph = read_pattern(pattern)
+    graph = read_graph(tree)
     degree, ways = _cost(graph)
     if not graph.is_anchored:
         degree += 1
@@ -69,24 +73,44 @@ def _is_end_free(graph: Graph, loop: Loop) -> bool:
 
 
 def _ways(graph: Graph) -> int:
-    """Return how many ways the text leaves open outside of loops."""
+    """Return how many ways the text leaves open outside of loops.
+
+    What branches has at most as many ends as the choices on one way to an end multiply
+    to: so only the way with the most of them counts.
+    """
     loop_of = {place: loop for loop in graph.loops for place in loop.following}
-    ways = 1
-    for place, following in enumerate(graph.following):
-        inner = loop_of[place].following[place] if place in loop_of else ()
-        leaving = following[len(inner) :]
-        loops = [other for other in leaving if other in loop_of]
-        others = [other for other in leaving if other not in loop_of]
-        choices = _choices(graph, loops) * _choices(graph, others)
-        for other in loops:
-            # Whether to enter a loop or what comes after it is told by its free end.
-            before = set(others).difference(graph.after(loop_of[other]))
-            choices += bool(graph.accepted(before) & graph.characters[other])
-        ways *= choices ** graph.copies[place]
-    return ways
+    ways_from: dict[int, int] = {}
+    for place in reversed(range(len(graph.following))):
+        if place not in ways_from:
+            members = loop_of[place].following if place in loop_of else {place: []}
+            leaving = {
+                member: graph.following[member][len(inner) :]
+                for member, inner in members.items()
+            }
+            ways = prod(
+                _choices_after(graph, places, loop_of) ** graph.copies[member]
+                for member, places in leaving.items()
+            )
+            further = (ways_from.get(q, 1) for q in chain(*leaving.values()))
+            ways_from.update(dict.fromkeys(members, ways * max(further, default=1)))
+    further = (ways_from[place] for place in graph.first)
+    return _choices_after(graph, graph.first, loop_of) * max(further, default=1)
 
 
-def _choices(graph: Graph, places: list[int]) -> int:
+def _choices_after(
+    graph: Graph, leaving: Sequence[int], loop_of: dict[int, Loop]
+) -> int:
+    loops = [other for other in leaving if other in loop_of]
+    others = [other for other in leaving if other not in loop_of]
+    choices = _choices(graph, loops) * _choices(graph, others)
+    for other in loops:
+        # Whether to enter a loop or what comes after it is told by its free end.
+        before = set(others).difference(graph.after(loop_of[other]))
+        choices += bool(graph.accepted(before) & graph.characters[other])
+    return choices
+
+
+def _choices(graph: Graph, places: Sequence[int]) -> int:
     seen, choices = 0, 1
     for place in places:
         choices += bool(seen & graph.characters[place])
