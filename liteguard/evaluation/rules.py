@@ -111,6 +111,8 @@ def _regex(name: str, values: _Values) -> Predicate:
 
     def matches(properties: Properties) -> bool:
         value = properties.get(name)
+        if type(value) is str:
+            return is_found_in(value)
         if value is None:
             return False
         try:
