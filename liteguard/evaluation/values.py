@@ -28,8 +28,10 @@ def comparable(value: Any) -> Optional[Comparable]:
     if kind is str:
         text: str = value
         return text
-    if kind is int:
-        return _double(value)
+    return _double(value) if kind is int else _comparable_of(kind, value)
+
+
+def _comparable_of(kind: type, value: Any) -> Optional[Comparable]:
     if kind is bool:
         return _TRUE if value else _FALSE
     if issubclass(kind, str):
