@@ -10,6 +10,7 @@ from typing import Any, Optional
 
 import pytest
 
+from clients import rule
 from liteguard.errors import SnapshotError
 from liteguard.evaluation.bundle import DryRunRateLimit, RateLimit
 from liteguard.evaluation.decision import GuardDecision, GuardDecisionReason
@@ -398,3 +399,45 @@ def test_threads_may_ask_for_the_same_guards_first() -> None:
     assert all(guards == found[0] for guards in found)
     assert sorted(told) == sorted(set(told))
     assert len(told) == len(names)
+
+
+class Failing(dict[Any, Any]):
+    """Properties that cannot be read, but for one."""
+
+    def get(self, name: Any, default: Any = None) -> Any:
+        """Fail for all but one."""
+        if name != "q":
+            raise ZeroDivisionError
+        return super().get(name, default)
+
+
+class Key:
+    """A key that looks like a name, and cannot be compared with one."""
+
+    def __hash__(self) -> int:
+        """Return the hash of the name."""
+        return hash("p")
+
+    def __eq__(self, other: object) -> bool:
+        """Fail."""
+        raise ZeroDivisionError
+
+
+def test_properties_that_fail_match_nothing() -> None:
+    """The rules that can read their property decide."""
+    rules = [rule("p", "a"), rule("q", "b")]
+    compiled = GuardTable({"g": document("g", rules=rules)}).lookup("g")
+    assert compiled is not None
+    assert compiled.evaluate(Failing(q="b")) == (True, 1)
+    assert compiled.evaluate(Failing()) == (False, -1)
+    unreadable: dict[Any, Any] = {Key(): "a", "q": "b"}
+    assert compiled.evaluate(unreadable) == (True, 1)
+
+
+@pytest.mark.parametrize("name", [1, None, ("a",), b"p", 1.5, frozenset()])
+def test_property_names_may_be_of_any_type(name: Any) -> None:
+    """They are no property that a rule names."""
+    compiled = GuardTable({"g": document("g", rules=[rule("p", "a")])}).lookup("g")
+    assert compiled is not None
+    assert compiled.evaluate({name: "a"}) == (False, -1)
+    assert compiled.evaluate({name: "a", "p": "a"}) == (True, 0)

@@ -6,6 +6,7 @@ compile it; one result wins and the other is thrown away.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import (
@@ -58,10 +59,23 @@ class CompiledGuard:
     verdicts: tuple[tuple[Predicate, tuple[bool, int]], ...] = field(repr=False)
 
     def evaluate(self, properties: Properties) -> tuple[bool, int]:
-        """Return the answer and the index of the rule that decided, -1 if none did."""
+        """Return the answer and the index of the rule that decided, -1 if none did.
+
+        Never raises: a rule whose property cannot be read does not match.
+        """
+        try:
+            for matches, verdict in self.verdicts:
+                if matches(properties):
+                    return verdict
+        except Exception:  # noqa: BLE001 - keys or a mapping may run code of their own
+            return self._evaluate_warily(properties)
+        return self.default_value, -1
+
+    def _evaluate_warily(self, properties: Properties) -> tuple[bool, int]:
         for matches, verdict in self.verdicts:
-            if matches(properties):
-                return verdict
+            with suppress(Exception):
+                if matches(properties):
+                    return verdict
         return self.default_value, -1
 
 

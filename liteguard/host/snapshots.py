@@ -193,12 +193,14 @@ def _unknown(path: Path) -> Origin:
 
 
 def _encode(documents: Mapping[str, bytes]) -> tuple[bytes, list[bytes]]:
-    index: dict[str, tuple[int, int, str]] = {}
+    # Texts instead of lists, so that the garbage collector need not visit them: that
+    # would give each forked process memory of its own for an index that nobody changes.
+    index: dict[str, str] = {}
     guards: list[bytes] = []
     offset = 0
     for name, document in documents.items():
         if _is_encodable(name):
-            index[name] = (offset, len(document), _digest(document))
+            index[name] = f"{_digest(document)} {offset} {len(document)}"
             guards.append(document)
             offset += len(document)
     return orjson.dumps(index), guards
@@ -252,14 +254,14 @@ class _OpenSnapshot:
 class _Documents(Mapping[str, bytes]):
     """Each guard's JSON, read and verified when it is asked for. Thread-safe."""
 
-    def __init__(self, file: _OpenSnapshot, index: dict[str, Any], start: int) -> None:
+    def __init__(self, file: _OpenSnapshot, index: dict[str, str], start: int) -> None:
         self._file = file
         self._index = index
         self._start = start
 
     def __getitem__(self, name: str) -> bytes:
-        offset, size, digest = self._index[name]
-        document = self._file.read(self._start + offset, size)
+        digest, offset, size = self._index[name].split()
+        document = self._file.read(self._start + int(offset), int(size))
         if _digest(document) != digest:
             raise SnapshotError(
                 f"guard {name!r} of the snapshot is damaged", path=str(self._file.path)
@@ -277,4 +279,4 @@ class _Documents(Mapping[str, bytes]):
 
     def digest(self, name: str) -> str:
         """Return what changes when the guard changes, without reading it."""
-        return str(self._index[name][2])
+        return self._index[name].partition(" ")[0]

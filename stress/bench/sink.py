@@ -1,4 +1,7 @@
-"""A backend for every SDK: serves one flag to those that fetch, and takes telemetry."""
+"""A backend for every SDK: serves flags to those that fetch, and takes telemetry.
+
+Environment ``big`` has the big bundle, and ``changing`` another one at each request.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,17 @@ import json
 import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
+from big_bundle import big_bundle
 from flags import liteguard_bundle, statsig_specs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+CHANGES = count()
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -23,15 +31,17 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(200, statsig_specs() if is_statsig else {})
 
     def do_POST(self) -> None:
-        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        received = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         if self.path.startswith("/api/v1/guards"):
-            self._answer(200, liteguard_bundle())
+            self._send(200, _bundle(json.loads(received)["environment"]))
         else:
             is_unleash = self.path.startswith("/client/metrics")
             self._answer(202 if is_unleash else 200, {"status": 1})
 
     def _answer(self, status: int, content: dict[str, Any]) -> None:
-        body = json.dumps(content).encode()
+        self._send(status, json.dumps(content).encode())
+
+    def _send(self, status: int, body: bytes) -> None:
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
@@ -40,6 +50,14 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: Any) -> None:
         """Say nothing."""
+
+
+def _bundle(environment: str) -> bytes:
+    if environment == "changing":
+        return big_bundle(next(CHANGES) % 2)
+    if environment == "big":
+        return big_bundle(0)
+    return json.dumps(liteguard_bundle()).encode()
 
 
 class _Server(ThreadingHTTPServer):

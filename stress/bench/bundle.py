@@ -1,0 +1,120 @@
+"""What a bundle of 10,000 guards with ten rules each costs.
+
+Measured beside the published package, and in turns.
+
+Prints, and writes to `results/bundle.json`: from bytes on disk to an answer; private
+memory added by a follower that checks 100 guards, and by a forked child that checks
+none; for how long other threads keep one from answering while the bundle changes once a
+second, in the leader and in a follower; and what ``start()`` takes where a snapshot is
+there: ``python stress/bench/bundle.py [turns]``.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from contextlib import ExitStack
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+from peers import OURS, PEERS, PUBLISHED
+from results import keep
+from sink import sink
+from turns import Program, take_turns
+
+from environments import environment, own_environment
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+DEFAULT_TURNS = 10
+FOLLOWER = "liteguard, follower"
+LEADER = "liteguard, leader"
+NOTHING = "no client"
+
+
+def main(turns: int) -> None:
+    """Measure, print and keep."""
+    own, published = own_environment(), environment(PEERS[PUBLISHED][0])
+    with tempfile.TemporaryDirectory() as folder:
+        programs = {
+            OURS: (own, "parse_ours", (folder,)),
+            PUBLISHED: (published, "parse_published", (folder,)),
+        }
+        parsed = {n: c["parse"] for n, c in take_turns(programs, turns).items()}
+    told = {
+        "from disk to an answer, ms": parsed,
+        **_of_a_steady_bundle(own, published, turns),
+        "longest stall while it changes, ms": _gaps(own, published, turns),
+    }
+    for name, values in told.items():
+        print(name)
+        for case, value in values.items():
+            print(f"    {case:24}{value:10.2f}")
+    keep("bundle", turns=turns, unit="medians; gaps also as the worst", measured=told)
+
+
+def _of_a_steady_bundle(own: Path, published: Path, turns: int) -> dict[str, Any]:
+    """Return memory added, and what a start takes, where the bundle stays the same."""
+    added: dict[str, list[float]] = {}
+    starts: dict[str, list[float]] = {}
+    forked: dict[str, list[float]] = {NOTHING: [], FOLLOWER: []}
+    with sink() as address, tempfile.TemporaryDirectory() as folder:
+        arguments = (address, folder, "big")
+        with Program(own, "big_ours", *arguments) as leader:
+            leader.answer()
+            leader.ask("start")
+            for _ in range(turns):
+                cases = {
+                    FOLLOWER: (own, "big_ours"),
+                    PUBLISHED: (published, "big_published"),
+                }
+                for name, (python, file) in cases.items():
+                    with Program(python, file, *arguments) as program:
+                        program.answer()
+                        told = program.ask("start")
+                        added.setdefault(name, []).append(told["megabytes"])
+                        starts.setdefault(name, []).append(told["milliseconds"])
+                        if name == FOLLOWER:
+                            forked[name].append(program.ask("fork"))
+                with Program(own, "big_nothing") as program:
+                    program.answer()
+                    forked[NOTHING].append(program.ask("fork"))
+    return {
+        "private memory added, 100 guards checked, MB": _medians(added),
+        "private memory of a forked child that checks nothing, MB": _medians(forked),
+        "start() until the first answer, ms": _medians(starts),
+    }
+
+
+def _gaps(own: Path, published: Path, turns: int) -> dict[str, float]:
+    gaps: dict[str, list[float]] = {}
+    with ExitStack() as stack:
+        address = stack.enter_context(sink())
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        arguments = (address, folder, "changing")
+        programs = {NOTHING: stack.enter_context(Program(own, "big_nothing"))}
+        for name, python, file in (
+            (LEADER, own, "big_ours"),
+            (FOLLOWER, own, "big_ours"),
+            (PUBLISHED, published, "big_published"),
+        ):
+            program = stack.enter_context(Program(python, file, *arguments))
+            programs[name] = program
+        for name, program in programs.items():
+            program.answer()
+            if name != NOTHING:
+                program.ask("start")
+        for _ in range(turns):
+            for name, program in programs.items():
+                gaps.setdefault(name, []).append(program.ask("gap"))
+    worst = {f"{name}, worst": max(values) for name, values in gaps.items()}
+    return {**_medians(gaps), **worst}
+
+
+def _medians(values: dict[str, list[float]]) -> dict[str, float]:
+    return {name: median(each) for name, each in values.items()}
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else DEFAULT_TURNS)
