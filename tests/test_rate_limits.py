@@ -1,235 +1,146 @@
+"""What limits make of open answers, as one process sees it."""
+
 from __future__ import annotations
 
-import random
-import threading
-import tracemalloc
-from collections import deque
-from typing import Any
+import json
+import logging
+import os
+from typing import TYPE_CHECKING, Any, Optional
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
+from disks import SmallDisk
 from forking import fork_without_hooks, in_child
+from liteguard.evaluation.table import CompiledGuard, GuardTable
 from liteguard.host import rate_limits
-from liteguard.host.rate_limits import RateLimits, partition_key
+from liteguard.host.partitions import Digests, partition_values
+from liteguard.host.rate_limits import LimitAnswer, RateLimits
+from liteguard.host.window_table import Shape
 
-KEY = ("guard",)
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+SECRET = "for tests only"  # noqa: S105  opens nothing
 
 
-class Clock:
-    """A clock that the test moves."""
-
-    def __init__(self) -> None:
-        self.now = 1000.25
-
-    def __call__(self) -> float:
-        """Return the time."""
-        return self.now
+def limited(
+    per_minute: int = 5, *names: str, trial: Optional[int] = None, name: str = "a.guard"
+) -> CompiledGuard:
+    """Return a guard with a limit, perhaps by partition, perhaps with a dry run."""
+    limit = {"requestsPerMinute": per_minute, "partitionProperties": names}
+    guard: dict[str, Any] = {"name": name, "adopted": True, "rateLimit": limit}
+    if trial is not None:
+        dry_run = {**limit, "dryRunId": "trial", "requestsPerMinute": trial}
+        guard["dryRunRateLimit"] = dry_run
+    found = GuardTable({name: json.dumps(guard).encode()}).lookup(name)
+    assert found is not None
+    return found
 
 
 @pytest.fixture
-def clock() -> Clock:
-    """Return the clock."""
-    return Clock()
+def limits() -> RateLimits:
+    """Return limits that this process counts for itself."""
+    return RateLimits(SECRET)
 
 
 @pytest.fixture
-def limits(clock: Clock) -> RateLimits:
-    """Return limits of which nothing is used up."""
-    return RateLimits(clock)
+def shared(tmp_path: Path) -> RateLimits:
+    """Return limits that are counted in a folder."""
+    return limits_in(tmp_path)
 
 
-def admitted(limits: RateLimits, limit: int, tries: int, key: Any = KEY) -> int:
-    """Return how many of *tries* are let through."""
-    return sum(limits.admit(key, limit, consumes=True) for _ in range(tries))
+def limits_in(folder: Path) -> RateLimits:
+    """Return limits that are counted in *folder*, as another process would."""
+    limits = RateLimits(SECRET)
+    limits.use(folder)
+    return limits
 
 
-@pytest.mark.parametrize("limit", [1, 3, 60, 61, 1000])
-def test_as_many_as_the_limit_pass(limits: RateLimits, limit: int) -> None:
-    """The limit itself is let through, and not one more."""
-    assert admitted(limits, limit, limit * 2) == limit
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[SmallDisk]:
+    """Return a disk that can be filled."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    small = SmallDisk(folder)
+    yield small
+    small.close()
 
 
-@pytest.mark.parametrize("limit", [0, -1])
-def test_a_limit_of_nothing_lets_nothing_through(
-    limits: RateLimits, limit: int
-) -> None:
-    """No open answer fits into no room."""
-    assert admitted(limits, limit, 3) == 0
-
-
-@pytest.mark.parametrize("limit", [5, 100])
-def test_the_window_slides(limits: RateLimits, clock: Clock, limit: int) -> None:
-    """What was used comes back a minute after it was used, not at a boundary."""
-    assert admitted(limits, limit, 4) == 4
-    clock.now += 30.0
-    assert admitted(limits, limit, limit) == limit - 4
-    clock.now += 29.9
-    assert admitted(limits, limit, limit) == 0
-    clock.now += 1.1
-    assert admitted(limits, limit, limit) == 4
-
-
-def test_around_a_boundary_no_more_pass_than_the_limit(
-    limits: RateLimits, clock: Clock
-) -> None:
-    """A burst before and one after the full minute are one burst."""
-    clock.now = 1019.99
-    assert admitted(limits, 10, 10) == 10
-    clock.now = 1020.01
-    assert admitted(limits, 10, 10) == 0
-
-
-@given(
-    limit=st.sampled_from([1, 2, 7, 59, 60, 61, 90, 200]),
-    steps=st.lists(st.floats(0.0, 20.0), min_size=1, max_size=60),
-    burst=st.integers(1, 80),
-)
-def test_in_no_minute_more_pass_than_the_limit(
-    limit: int, steps: list[float], burst: int
-) -> None:
-    """Whenever answers come, no sixty seconds hold more than the limit."""
-    clock = Clock()
-    limits = RateLimits(clock)
-    passed: deque[float] = deque()
-    for step in steps:
-        clock.now += step
-        passed.extend([clock.now] * admitted(limits, limit, burst))
-        while passed and passed[0] <= clock.now - 60.0:
-            passed.popleft()
-        assert len(passed) <= limit
-
-
-@pytest.mark.parametrize("limit", [60, 61, 600])
-def test_a_steady_stream_below_the_limit_passes(
-    limits: RateLimits, clock: Clock, limit: int
-) -> None:
-    """Sharing times costs a stream at nine tenths of its limit nothing."""
-    for _ in range(limit * 3):
-        clock.now += 60.0 / (limit * 0.9)
-        assert limits.admit(KEY, limit, consumes=True)
-
-
-def test_looking_uses_nothing_up(limits: RateLimits) -> None:
-    """A peek tells whether there is room and leaves it there."""
-    for _ in range(10):
-        assert limits.admit(KEY, 1, consumes=False)
-    assert limits.admit(KEY, 1, consumes=True)
-    assert not limits.admit(KEY, 1, consumes=False)
-
-
-def test_what_is_refused_uses_nothing_up(limits: RateLimits, clock: Clock) -> None:
-    """A caller that tries on all the time is let in when its time comes."""
-    assert admitted(limits, 1, 1) == 1
-    for _ in range(59):
-        clock.now += 1.0
-        assert admitted(limits, 1, 5) == 0
-    clock.now += 1.0
-    assert admitted(limits, 1, 5) == 1
-
-
-def test_keys_are_counted_apart(limits: RateLimits) -> None:
-    """One guard's, and one partition's, use leaves the others theirs."""
-    for key in [("a",), ("b",), ("a", "x"), ("a", "y"), ("a", "")]:
-        assert admitted(limits, 2, 5, key) == 2
-
-
-def test_a_limit_may_change(limits: RateLimits, clock: Clock) -> None:
-    """Another bundle's limit counts at once, with what was used before."""
-    assert admitted(limits, 100, 50) == 50
-    assert admitted(limits, 20, 5) == 0
-    assert admitted(limits, 55, 10) == 5
-    clock.now += 61.0
-    assert admitted(limits, 20, 50) == 20
-
-
-# -- bounds
-
-
-def test_memory_does_not_grow_with_the_limit(limits: RateLimits, clock: Clock) -> None:
-    """A limit of a million costs as little as one of a hundred."""
-    tracemalloc.start()
-    for _ in range(3000):
-        clock.now += 0.02
-        admitted(limits, 1_000_000, 3)
-    size, _ = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert size < 100_000
-
-
-def test_idle_partitions_are_dropped(limits: RateLimits, clock: Clock) -> None:
-    """What nobody uses for a minute is soon forgotten."""
-    for number in range(1000):
-        limits.admit(("guard", str(number)), 5, consumes=True)
-    clock.now += 60.0
-    for _ in range(501):
-        limits.admit(KEY, 5, consumes=True)
-    assert len(limits._windows) == 1
-
-
-def test_one_partition_in_use_does_not_keep_the_idle_ones(
-    limits: RateLimits, clock: Clock
-) -> None:
-    """What is used all the time is out of the way of what is to be forgotten."""
-    for number in range(10):
-        limits.admit((str(number),), 5, consumes=True)
-    for _ in range(10):
-        clock.now += 15.0
-        limits.admit(("0",), 5, consumes=True)
-    assert list(limits._windows) == [("0",)]
-
-
-def test_partitions_in_use_are_never_dropped(
-    limits: RateLimits, monkeypatch: pytest.MonkeyPatch, clock: Clock
-) -> None:
-    """Who goes through many partitions in turn gets round no limit."""
-    monkeypatch.setattr(rate_limits, "_MAX_PARTITIONS", 10)
-    keys = [("guard", str(number)) for number in range(30)]
-    rounds = [[limits.admit(key, 1, consumes=True) for key in keys] for _ in range(5)]
-    assert [sum(one) for one in rounds] == [10, 0, 0, 0, 0]
-    assert len(limits._windows) == 10
-    clock.now += 60.0
-    assert limits.admit(keys[-1], 1, consumes=True)
-
-
-def test_looking_at_many_partitions_keeps_none(limits: RateLimits) -> None:
-    """Peeks leave nothing behind."""
-    for number in range(100):
-        assert limits.admit(("guard", str(number)), 1, consumes=False)
-    assert len(limits._windows) == 0
-
-
-# -- threads and forks
-
-
-def test_threads_together_get_the_limit(limits: RateLimits) -> None:
-    """Threads that compete are let through as often as one would be."""
-    passed: list[int] = []
-    threads = [
-        threading.Thread(target=lambda: passed.append(admitted(limits, 500, 300)))
-        for _ in range(4)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sum(passed) == 500
-
-
-def test_a_lock_that_a_fork_left_held_closes_and_does_not_block(
+def admit(
     limits: RateLimits,
-) -> None:
-    """Where the lock's holder did not come along the answer is no, and soon."""
-    with limits._lock:
-        answer = in_child(
-            lambda: limits.admit(KEY, 5, consumes=True), fork=fork_without_hooks
-        )
-    assert answer is False
-    assert limits.admit(KEY, 5, consumes=True)
+    guard: CompiledGuard,
+    *,
+    consumes: bool = True,
+    **properties: Any,
+) -> LimitAnswer:
+    """Ask for one more open answer."""
+    return limits.admit(guard, properties, consumes=consumes, is_recorded=True)
+
+
+def admitted(
+    limits: RateLimits, guard: CompiledGuard, tries: int = 20, **properties: Any
+) -> int:
+    """Return how many of *tries* stay open."""
+    return sum(admit(limits, guard, **properties).is_open for _ in range(tries))
+
+
+def decisions(answer: LimitAnswer) -> Any:
+    """Return what a signal will carry."""
+    return json.loads(answer.decisions)
 
 
 # -- partitions
+
+
+def test_a_limit_without_partitions_is_one_for_all(limits: RateLimits) -> None:
+    """Whoever asks, they have one limit together, and each guard its own."""
+    assert admitted(limits, limited(5), 3, user="a") == 3
+    assert admitted(limits, limited(5), 3, user="b") == 2
+    assert admitted(limits, limited(5, name="another.guard")) == 5
+
+
+def test_each_combination_of_values_has_a_limit_of_its_own(limits: RateLimits) -> None:
+    """The listed properties count, and no others."""
+    guard = limited(2, "plan", "region")
+    for plan in ("pro", "free"):
+        for region in ("eu", "us"):
+            assert admitted(limits, guard, plan=plan, region=region, user=1) == 2
+    assert admitted(limits, guard, plan="pro", region="eu", user=2) == 0
+
+
+def test_values_are_told_apart_by_their_text(limits: RateLimits) -> None:
+    """As in the published package 1 and "1" are one partition; 1, 1.0 and True not."""
+    guard = limited(1, "n")
+    assert [admitted(limits, guard, n=value) for value in (1, "1")] == [1, 0]
+    assert [admitted(limits, guard, n=value) for value in (1.0, True)] == [1, 1]
+
+
+def test_a_missing_value_is_an_empty_text(limits: RateLimits) -> None:
+    """Missing, None and empty are one partition."""
+    found: list[dict[str, Any]] = [{}, {"n": None}, {"n": ""}]
+    assert [admitted(limits, limited(1, "n"), **one) for one in found] == [1, 0, 0]
+
+
+def test_values_do_not_run_into_one_another() -> None:
+    """Separators within names and values make no two partitions equal."""
+    digests = Digests(SECRET)
+    alike = [("a|b", "c"), ("a", "b|c"), ("a", "b", "c"), ("1:a", ""), ("", "1:a")]
+    alike += [("a\0b", "c"), ("a", "b\0c"), ("2:ab",), ("2:a", "b"), ("a" * 9, "b")]
+    assert len({digests.of(parts) for parts in alike}) == len(alike)
+
+
+def test_what_lies_on_disk_tells_no_values(shared: RateLimits, tmp_path: Path) -> None:
+    """Neither values nor what one could compute of them without the token."""
+    guard = limited(3, "email")
+    admitted(shared, guard, email="alice@example.org")
+    (path,) = tmp_path.iterdir()
+    content = path.read_bytes()
+    assert path.stat().st_mode & 0o077 == 0
+    parts = ("active", guard.name, "email", "alice@example.org")
+    assert Digests(SECRET).of(parts) in content
+    assert Digests("another").of(parts) not in content
+    assert b"alice" not in content
 
 
 class Awkward:
@@ -240,54 +151,257 @@ class Awkward:
         raise RuntimeError("no text")
 
 
-def test_a_partition_is_the_guard_and_the_values_in_order() -> None:
-    """The listed properties count, in their order, and no others."""
-    properties = {"user": "u", "plan": "p", "other": 1}
-    assert partition_key("g", ("plan", "user"), properties) == ("g", "p", "u")
-    assert partition_key("g", (), properties) == ("g",)
+@pytest.mark.parametrize(
+    "value", [Awkward(), [1, {}], b"x", "\ud800", float("nan"), 10**400, "x" * 100_000]
+)
+def test_any_value_can_be_counted(limits: RateLimits, value: object) -> None:
+    """No property value makes a check raise, or a signal grow without bound."""
+    answer = admit(limits, limited(1, "n"), n=value)
+    assert answer.is_open
+    assert len(answer.decisions) < 2000
+    assert not admit(limits, limited(1, "n"), n=value).is_open
 
 
-def test_values_are_told_apart_by_their_text() -> None:
-    """As in the published package, 1 and "1" are one partition."""
-    keys = {partition_key("g", ("n",), {"n": value}) for value in (1, "1")}
-    assert len(keys) == 1
-    keys = {partition_key("g", ("n",), {"n": value}) for value in (1, 1.0, True)}
-    assert len(keys) == 3
+def test_partition_names_may_be_any_text(limits: RateLimits) -> None:
+    """What a bundle may hold costs no check an exception."""
+    answer = admit(limits, limited(1, "\ud800"))
+    assert decisions(answer)[0]["partitionProperties"] == ["?"]
+    assert partition_values(("\ud800",), {"\ud800": 1}) == ("1",)
 
 
-def test_a_missing_value_is_an_empty_text() -> None:
-    """Missing, None and empty are one partition."""
-    found: list[dict[str, Any]] = [{}, {"n": None}, {"n": ""}]
-    assert {partition_key("g", ("n",), properties) for properties in found} == {
-        ("g", "")
+# -- decisions and dry runs
+
+
+def test_a_decision_tells_the_count_and_the_partition(limits: RateLimits) -> None:
+    """With the answer counted, and one more than the limit where it is refused."""
+    guard = limited(2, "region", "n")
+    found = [decisions(admit(limits, guard, region="eu", n=1)) for _ in range(4)]
+    common = {
+        "evaluationTarget": "active",
+        "requestsPerMinute": 2,
+        "partitionProperties": ["region", "n"],
+        "partitionValues": {"region": "eu", "n": "1"},
+    }
+    assert [one for (one,) in found] == [
+        {**common, "outcome": "within_limit", "countInWindow": 1},
+        {**common, "outcome": "within_limit", "countInWindow": 2},
+        {**common, "outcome": "limited", "countInWindow": 3},
+        {**common, "outcome": "limited", "countInWindow": 3},
+    ]
+
+
+def test_a_dry_run_changes_no_answer(limits: RateLimits) -> None:
+    """It is counted beside the limit, by its own number, and reported."""
+    guard = limited(3, trial=1)
+    found = [admit(limits, guard) for _ in range(4)]
+    assert [answer.is_open for answer in found] == [True, True, True, False]
+    assert [
+        [(one["outcome"], one["countInWindow"]) for one in decisions(answer)]
+        for answer in found
+    ] == [
+        [("within_limit", 1), ("within_limit", 1)],
+        [("within_limit", 2), ("would_limit", 2)],
+        [("within_limit", 3), ("would_limit", 2)],
+        [("limited", 4), ("would_limit", 2)],
+    ]
+    _, trial = decisions(found[1])
+    assert trial == {
+        "evaluationTarget": "dry_run",
+        "dryRunId": "trial",
+        "outcome": "would_limit",
+        "requestsPerMinute": 1,
+        "countInWindow": 2,
+        "partitionProperties": [],
+        "partitionValues": {},
     }
 
 
-def test_values_do_not_run_into_one_another() -> None:
-    """Separators within values make no two partitions equal."""
-    one = partition_key("g", ("a", "b"), {"a": "x|y", "b": "z"})
-    other = partition_key("g", ("a", "b"), {"a": "x", "b": "y|z"})
-    assert one != other
+def test_a_peek_consults_the_limit_alone(limits: RateLimits) -> None:
+    """It uses up nothing, of the limit or of the dry run."""
+    guard = limited(1, trial=1)
+    for _ in range(3):
+        answer = admit(limits, guard, consumes=False)
+        assert answer.is_open
+        assert [one["evaluationTarget"] for one in decisions(answer)] == ["active"]
+    assert [one["outcome"] for one in decisions(admit(limits, guard))] == [
+        "within_limit",
+        "within_limit",
+    ]
+    assert not admit(limits, guard, consumes=False).is_open
 
 
-@pytest.mark.parametrize("value", [Awkward(), [1, {}], b"x", "\ud800", float("nan")])
-def test_any_value_can_be_counted(limits: RateLimits, value: object) -> None:
-    """No property value makes a check raise."""
-    key = partition_key("g", ("n",), {"n": value})
-    assert limits.admit(key, 1, consumes=True)
-    again = partition_key("g", ("n",), {"n": value})
-    assert not limits.admit(again, 1, consumes=True)
+def test_nothing_is_written_where_nothing_is_recorded(limits: RateLimits) -> None:
+    """A check without a signal needs no decisions."""
+    found = limits.admit(limited(1), {}, consumes=True, is_recorded=False)
+    assert found == (True, b"")
 
 
-def test_many_random_calls_agree_with_a_simple_count(clock: Clock) -> None:
-    """For small limits the answers are exactly those of a list of times."""
-    chance = random.Random(7)  # noqa: S311  a test that can be repeated
-    limits = RateLimits(clock)
-    times: dict[int, list[float]] = {n: [] for n in range(5)}
-    for _ in range(5000):
-        clock.now += chance.expovariate(1.0)
-        number = chance.randrange(5)
-        recent = [moment for moment in times[number] if moment > clock.now - 60.0]
-        fits = len(recent) < 8
-        assert limits.admit((number,), 8, consumes=True) is fits
-        times[number] = [*recent, clock.now] if fits else recent
+# -- the file
+
+
+def test_who_opens_the_same_folder_counts_together(tmp_path: Path) -> None:
+    """What one has used is used for the other."""
+    assert admitted(limits_in(tmp_path), limited(5), 3) == 3
+    assert admitted(limits_in(tmp_path), limited(5)) == 2
+
+
+def test_the_files_are_bounded(shared: RateLimits, tmp_path: Path) -> None:
+    """They are as large as they will ever be from the beginning, and really there."""
+    for number in range(100):
+        admitted(shared, limited(2, "n"), 3, n=number)
+        admitted(shared, limited(2, name=f"guard.{number}"), 3)
+    sizes = sorted(path.stat().st_size for path in tmp_path.iterdir())
+    assert sizes == sorted(shape.size for shape in rate_limits.SHAPES.values())
+    assert sum(sizes) < 20 * 1024 * 1024
+    allocated = sum(path.stat().st_blocks * 512 for path in tmp_path.iterdir())
+    assert allocated >= sum(sizes)
+
+
+def test_no_room_means_closed_and_is_told_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A new partition that finds no room is closed; those that are there go on."""
+    shapes = {**rate_limits.SHAPES, "partitions": Shape(1, 8, 60)}
+    monkeypatch.setattr(rate_limits, "SHAPES", shapes)
+    limits, guard = limits_in(tmp_path), limited(2, "n")
+    answers = [admit(limits, guard, n=number).is_open for number in range(20)]
+    assert answers == [True] * 8 + [False] * 12
+    assert admitted(limits, guard, n=0) == 1
+    (record,) = caplog.records
+    assert (
+        "'a.guard' was closed because its rate limit could not" in record.getMessage()
+    )
+    refused = decisions(admit(limits, guard, n=19))[0]
+    assert (refused["outcome"], refused["countInWindow"]) == ("limited", 3)
+
+
+def test_on_a_full_disk_a_process_counts_for_itself(
+    disk: SmallDisk, caplog: pytest.LogCaptureFixture
+) -> None:
+    """No write ends the process; one line says what has become of the limit."""
+    disk.fill()
+    limits = limits_in(disk.path)
+    for number in range(100):
+        assert admitted(limits, limited(5, "n"), n=number) == 5
+        limits.look()
+    (record,) = caplog.records
+    assert "rate limits hold for each process alone" in record.getMessage()
+
+
+@pytest.mark.parametrize("trouble", ["foreign", "folder", "gone"])
+def test_without_a_usable_file_a_process_counts_for_itself(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, trouble: str
+) -> None:
+    """One line says so, no answer is lost, and another when the file can be had."""
+    caplog.set_level(logging.INFO)
+    folder = tmp_path / "state"
+    path = put_in_the_way(folder, trouble)
+    limits = limits_in(folder)
+    assert admitted(limits, limited(5), 3) == 3
+    limits.look()
+    assert admitted(limits, limited(5)) == 2
+    (record,) = caplog.records
+    assert "rate limits hold for each process alone" in record.getMessage()
+    if trouble == "gone":
+        folder.mkdir()
+    else:
+        path.rmdir() if path.is_dir() else path.unlink()
+    limits.look()
+    assert "the whole host again" in caplog.text
+    assert admitted(limits, limited(5)) == 5
+    assert admitted(limits_in(folder), limited(5)) == 0
+
+
+def put_in_the_way(folder: Path, trouble: str) -> Path:
+    """Make a state folder in which no limit can be counted; return what is wrong."""
+    folder.mkdir()
+    admit(limits_in(folder), limited())
+    (path,) = folder.iterdir()
+    content = path.read_bytes()
+    path.unlink()
+    if trouble == "foreign":
+        path.write_bytes(bytes(len(content)))
+    elif trouble == "folder":
+        path.mkdir()
+    else:
+        folder.rmdir()
+    return path
+
+
+def test_a_deleted_file_is_made_anew_with_what_was_counted(
+    shared: RateLimits, tmp_path: Path
+) -> None:
+    """Who notices it first puts its counts where the others will find them."""
+    assert admitted(shared, limited(5), 3) == 3
+    (path,) = tmp_path.iterdir()
+    path.unlink()
+    shared.look()
+    assert admitted(limits_in(tmp_path), limited(5)) == 2
+    assert admitted(shared, limited(5)) == 0
+
+
+def test_a_damaged_file_never_raises(
+    shared: RateLimits, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever is written over locks and counts, checks are answered."""
+    assert admitted(shared, limited(5), 3) == 3
+    (path,) = tmp_path.iterdir()
+    with path.open("r+b") as file:
+        file.write(b"\xff" * path.stat().st_size)
+    assert admitted(shared, limited(5)) in (0, 5)
+    assert len(caplog.records) == 1
+
+
+def test_old_files_are_removed(shared: RateLimits, tmp_path: Path) -> None:
+    """What earlier boots and killed writers left goes when it is a day old."""
+    kept, old = tmp_path / "limits-1-guards-kept", tmp_path / "limits-1-guards-old"
+    leftover = tmp_path / ".limits-1-guards-x.tmp"
+    for path in (kept, old, leftover, tmp_path / "limits"):
+        path.touch()
+    for path in (old, leftover, tmp_path / "limits"):
+        os.utime(path, (1e9, 1e9))
+    admit(shared, limited())
+    names = {path.name for path in tmp_path.iterdir()}
+    assert {kept.name, "limits"} < names
+    assert len(names) == 3
+
+
+# -- forks
+
+
+def test_a_child_goes_on_counting_with_its_parent(shared: RateLimits) -> None:
+    """Also one that was forked without hooks, and before it noticed."""
+    assert admitted(shared, limited(5), 2) == 2
+    found = in_child(lambda: admitted(shared, limited(5), 2), fork=fork_without_hooks)
+    assert found == 2
+    assert admitted(shared, limited(5)) == 1
+
+
+def test_a_child_that_shares_nothing_begins_anew(limits: RateLimits) -> None:
+    """Then each process has the limit for itself, whatever its parent held."""
+
+    def count() -> int:
+        limits.reset_after_fork()
+        return admitted(limits, limited(5))
+
+    assert admitted(limits, limited(5)) == 5
+    with lock_of(limits, "a.guard"):
+        assert in_child(count, fork=fork_without_hooks) == 5
+    limits.reset_after_fork()
+    assert admitted(limits, limited(5)) == 0
+
+
+def test_a_lock_that_a_fork_left_held_stops_no_child(limits: RateLimits) -> None:
+    """A child that nobody told of the fork goes round it."""
+    assert admitted(limits, limited(5), 2) == 2
+    with lock_of(limits, "a.guard"):
+        found = in_child(lambda: admitted(limits, limited(5)), fork=fork_without_hooks)
+    assert found == 3
+
+
+def lock_of(limits: RateLimits, name: str) -> Any:
+    """Return the lock behind which a guard without partitions is counted."""
+    digest = Digests(SECRET).of(("active", name))
+    stripe = (digest[0] | digest[1] << 8) & (rate_limits.SHAPES["guards"].stripes - 1)
+    locks: Any = limits._tables["guards"]._stripes._locks
+    return locks._locks[stripe]

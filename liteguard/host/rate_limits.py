@@ -1,125 +1,258 @@
-"""Counts open answers within any sixty seconds, per guard and partition.
+"""Rate limits of guards: never more open answers in 60 seconds than the limit.
 
-The counts are this process's own.
+All processes that share a state folder count together. Where none can be shared, each
+counts for itself, and one log line says so.
 """
 
 from __future__ import annotations
 
-import math
-import threading
-import time
-from collections import OrderedDict
-from typing import TYPE_CHECKING, Any, Callable
+import contextlib
+import os
+from typing import TYPE_CHECKING, Any, NamedTuple, Optional, Union
+
+import orjson
+
+from liteguard.errors import StateFolderError
+from liteguard.host.partitions import Digests, partition_values, shown
+from liteguard.host.stripes import lock_count
+from liteguard.host.window_files import SharedTable, open_table, own_memory
+from liteguard.host.window_table import Count, Shape, WindowTable, host_clock
+from liteguard.process.logs import Trouble
+from liteguard.process.shared_locks import ThreadLocks
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
 
-_WINDOW_SECONDS = 60.0
-# Up to this limit each answer has a time of its own; above it they share one.
-_MOST_EXACT = 60
-_MAX_PARTITIONS = 100_000
-# The lock is held for microseconds, or for ever: by a thread that a fork left behind.
-_LONGEST_WAIT_SECONDS = 0.05
+    from liteguard.evaluation.bundle import DryRunRateLimit, RateLimit
+    from liteguard.evaluation.table import CompiledGuard
+
+    Limit = Union[RateLimit, DryRunRateLimit]
+
+# 2 MiB for limits of whole guards, exact up to 512 a minute; 16 MiB for partitions,
+# exact up to 60 a minute each. Above, a minute may last 0.2 and 1.8 % longer.
+SHAPES = {"guards": Shape(16, 32, 512), "partitions": Shape(512, 64, 60)}
+_MOST_KNOWN_GUARDS = 10_000
+
+
+class LimitAnswer(NamedTuple):
+    """What limits make of an open answer.
+
+    Args:
+        is_open: Whether it stays open.
+        decisions: What was decided, as JSON for the signal; empty if nothing was.
+    """
+
+    is_open: bool
+    decisions: bytes
 
 
 class RateLimits:
-    """A sliding window per key. Thread-safe.
+    """Counts the open answers of one client's guards. Thread-safe.
 
-    Never lets through more than the limit. Its memory is bounded: a partition holds at
-    most 61 times, for limits above 60 by letting answers of the same second count a
-    little longer; only partitions idle for a window are dropped, and while there is no
-    room for a new one its answer is "no".
+    Memory and files are bounded: there is room for 512 guards without partitions, and
+    for 32,768 partitions. Only windows without an answer in the last 60 seconds make
+    room for others; a new one that finds none is answered closed.
+
+    Fork-safe, and goes on as it is in a child: what is mapped stays shared, and a lock
+    held at the fork stays with its thread.
 
     Args:
-        clock: Monotonic seconds.
+        secret: The project client token.
+        clock: Nanoseconds, the same for all processes of the host.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, secret: str, *, clock: Callable[[], int] = host_clock) -> None:
+        self._digests = Digests(secret)
         self._clock = clock
-        self._lock = threading.Lock()
-        # In the order in which they were last counted.
-        self._windows: OrderedDict[tuple[Any, ...], _Window] = OrderedDict()
+        self._folder: Optional[Path] = None
+        self._pid = os.getpid()
+        self._guard_digests: dict[tuple[str, Optional[str]], bytes] = {}
+        # What counts now, by kind: the one that is shared, or the one of this process.
+        self._tables: dict[str, WindowTable] = {}
+        self._shared: dict[str, SharedTable] = {}
+        self._own: dict[str, WindowTable] = {}
+        self._has_missed = False
+        self._sharing = Trouble("liteguard: rate limits hold for the whole host again")
+        self._counting = Trouble("liteguard: all rate limits can be counted again")
 
-    def admit(self, key: tuple[Any, ...], limit: int, *, consumes: bool) -> bool:
-        """Return whether another open answer fits, and count it if it *consumes*.
+    def use(self, folder: Optional[Path]) -> None:
+        """Count from now on in files of *folder*, or for this process if it is None.
+
+        Opens nothing: the first check of a guard with a limit does.
+        """
+        if folder != self._folder:
+            self._folder = folder
+            self._tables, self._shared = {}, {}
+
+    def reset_after_fork(self) -> None:
+        """Drop what only this process's parent counts in."""
+        if self._pid != os.getpid():
+            self._pid = os.getpid()
+            self._own = {}
+            self._tables = {kind: table.windows for kind, table in self._shared.items()}
+
+    def look(self) -> None:
+        """Look whether the files are still those that other processes find.
+
+        Blocks for a few file operations; called now and then in the background.
+        """
+        for kind, shared in list(self._shared.items()):
+            if not shared.is_in_place():
+                self._open(kind)
+        for kind in list(self._own):
+            if self._folder is not None and kind not in self._shared:
+                self._open(kind)
+        if not self._has_missed:
+            self._counting.end()
+        self._has_missed = False
+
+    def admit(
+        self,
+        guard: CompiledGuard,
+        properties: Mapping[str, Any],
+        *,
+        consumes: bool,
+        is_recorded: bool,
+    ) -> LimitAnswer:
+        """Apply a guard's limits to an answer that is open so far.
+
+        Never raises. Waits 50 ms at most for a process that was stopped, or had to wait
+        for a processor, in the middle of a count; then goes on without it.
 
         Args:
-            key: Guard and partition, as from `partition_key`.
-            limit: Most open answers in any 60 seconds.
-            consumes: ``False`` to look without counting.
+            guard: With a rate limit, a dry run of one, or both.
+            properties: What its rules looked at.
+            consumes: ``False`` to look without counting, for dry runs as well.
+            is_recorded: Whether a signal will carry the decisions.
         """
-        if not self._lock.acquire(timeout=_LONGEST_WAIT_SECONDS):
-            return False
+        is_open, decisions = True, []
+        for limit, trial_id in _limits_of(guard, with_trial=consumes):
+            count, values = self._take(
+                guard.name, limit, trial_id, properties, consumes=consumes
+            )
+            if trial_id is None:
+                is_open = count.fits
+            if is_recorded:
+                decisions.append(_decision(limit, trial_id, count, values))
+        return LimitAnswer(is_open, orjson.dumps(decisions) if decisions else b"")
+
+    def _take(
+        self,
+        name: str,
+        limit: Limit,
+        trial_id: Optional[str],
+        properties: Mapping[str, Any],
+        *,
+        consumes: bool,
+    ) -> tuple[Count, tuple[str, ...]]:
+        names = limit.partition_properties
+        if names:
+            kind, values = "partitions", partition_values(names, properties)
+            digest = self._digests.of((*_owner(name, trial_id), *names, *values))
+        else:
+            kind, values, digest = "guards", (), self._guard_digest(name, trial_id)
+        most = limit.requests_per_minute
+        count = self._count(kind, digest, most, consumes=consumes)
+        if count.number is None:
+            self._tell_missing(kind, name)
+        return count, values
+
+    def _count(self, kind: str, digest: bytes, most: int, *, consumes: bool) -> Count:
         try:
-            return self._admit(key, limit, consumes=consumes)
-        finally:
-            self._lock.release()
+            table = self._tables.get(kind) or self._open(kind)
+            return table.take(digest, most, consumes=consumes)
+        except OSError as error:
+            # Something else has written into the file; or there is no memory.
+            with contextlib.suppress(OSError):
+                table = self._count_alone(kind, error)
+                return table.take(digest, most, consumes=consumes)
+        return Count(fits=False, number=None)
 
-    def _admit(self, key: tuple[Any, ...], limit: int, *, consumes: bool) -> bool:
-        now = self._clock()
-        self._drop_idle(now)
-        window = self._windows.get(key)
-        if window is None:
-            if len(self._windows) >= _MAX_PARTITIONS:
-                return False
-            window = _Window()
-        if not window.has_room(now, limit):
-            return False
-        if consumes:
-            window.count(now, limit)
-            self._windows[key] = window
-            self._windows.move_to_end(key)
-        return True
+    def _guard_digest(self, name: str, trial_id: Optional[str]) -> bytes:
+        digest = self._guard_digests.get((name, trial_id))
+        if digest is None:
+            if len(self._guard_digests) >= _MOST_KNOWN_GUARDS:
+                self._guard_digests.clear()
+            digest = self._digests.of(_owner(name, trial_id))
+            self._guard_digests[name, trial_id] = digest
+        return digest
 
-    def _drop_idle(self, now: float) -> None:
-        # Two for each that can be added: so what is idle is soon gone.
-        for _ in range(min(2, len(self._windows))):
-            key = next(iter(self._windows))
-            if not self._windows[key].is_idle(now):
-                return
-            del self._windows[key]
+    def _open(self, kind: str) -> WindowTable:
+        if self._folder is None:
+            return self._use_own(kind)
+        earlier = self._shared.get(kind)
+        try:
+            shared = open_table(
+                self._folder, kind, SHAPES[kind], earlier=earlier, clock=self._clock
+            )
+        except (OSError, StateFolderError) as error:
+            return self._count_alone(kind, error)
+        self._shared[kind] = shared
+        self._tables[kind] = shared.windows
+        self._sharing.end()
+        return shared.windows
 
+    def _count_alone(self, kind: str, error: Exception) -> WindowTable:
+        self._sharing.begin(
+            type(error).__name__,
+            "liteguard: rate limits hold for each process alone, so that the host may "
+            "answer open more often than they say: %s",
+            error,
+        )
+        self._shared.pop(kind, None)
+        return self._use_own(kind)
 
-class _Window:
-    """The open answers of the last 60 seconds: when they stop counting, how many."""
+    def _use_own(self, kind: str) -> WindowTable:
+        shape = SHAPES[kind]
+        locks = ThreadLocks(lock_count(shape.stripes))
+        own = WindowTable(own_memory(shape.size), shape, locks, self._clock)
+        # One of several threads that do this at once wins.
+        table = self._tables[kind] = self._own.setdefault(kind, own)
+        return table
 
-    __slots__ = ("_ends", "_total")
-
-    def __init__(self) -> None:
-        self._ends: list[list[float]] = []
-        self._total = 0.0
-
-    def has_room(self, now: float, limit: int) -> bool:
-        while self._ends and self._ends[0][0] <= now:
-            self._total -= self._ends.pop(0)[1]
-        return self._total < limit
-
-    def count(self, now: float, limit: int) -> None:
-        end = now + _WINDOW_SECONDS
-        if limit > _MOST_EXACT:
-            end = math.floor(end) + 1.0
-        if not self._ends or self._ends[-1][0] < end:
-            self._ends.append([end, 0.0])
-        self._ends[-1][1] += 1.0
-        self._total += 1.0
-
-    def is_idle(self, now: float) -> bool:
-        return not self._ends or self._ends[-1][0] <= now
-
-
-def partition_key(
-    guard: str, names: tuple[str, ...], properties: Mapping[str, Any]
-) -> tuple[Any, ...]:
-    """Return what tells one partition of a guard from another.
-
-    A missing property counts as empty text, and values are told apart by their text,
-    so that 1 and "1" share a partition, as in the published package.
-    """
-    return (guard, *(_text(properties.get(name)) for name in names))
+    def _tell_missing(self, kind: str, name: str) -> None:
+        self._has_missed = True
+        self._counting.begin(
+            kind,
+            "liteguard: guard %r was closed because its rate limit could not be "
+            "counted: more %s were in use within a minute than there is room for, or "
+            "many processes are stopped",
+            name,
+            kind,
+        )
 
 
-def _text(value: Any) -> str:
-    try:
-        return "" if value is None else str(value)
-    except Exception:  # noqa: BLE001  a value's own code may raise anything
-        return ""
+def _owner(name: str, trial_id: Optional[str]) -> tuple[str, ...]:
+    return ("active", name) if trial_id is None else ("dry_run", name, trial_id)
+
+
+def _limits_of(
+    guard: CompiledGuard, *, with_trial: bool
+) -> Iterator[tuple[Limit, Optional[str]]]:
+    """Yield the limit that applies, and the one that is tried with the trial's id."""
+    if guard.rate_limit is not None:
+        yield guard.rate_limit, None
+    if guard.dry_run_rate_limit is not None and with_trial:
+        yield guard.dry_run_rate_limit, guard.dry_run_rate_limit.dry_run_id
+
+
+def _decision(
+    limit: Limit,
+    trial_id: Optional[str],
+    count: Count,
+    values: tuple[str, ...],
+) -> dict[str, Any]:
+    """Return a decision in its wire form."""
+    exceeded = "limited" if trial_id is None else "would_limit"
+    names = [shown(name) for name in limit.partition_properties]
+    most = limit.requests_per_minute
+    return {
+        "evaluationTarget": "active" if trial_id is None else "dry_run",
+        **({} if trial_id is None else {"dryRunId": shown(trial_id)}),
+        "outcome": "within_limit" if count.fits else exceeded,
+        "requestsPerMinute": most,
+        "countInWindow": most + 1 if count.number is None else count.number,
+        "partitionProperties": names,
+        "partitionValues": dict(zip(names, map(shown, values))),
+    }

@@ -1,0 +1,177 @@
+"""Locks in shared memory that the kernel frees when the thread that holds one dies.
+
+They are POSIX's robust mutexes. One belongs to a thread, not to a descriptor: a child
+forked while it is held neither keeps nor frees it. Free, it costs no system call.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import threading
+import time
+from enum import IntEnum
+from functools import cache
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from liteguard.errors import StateFolderError
+
+if TYPE_CHECKING:
+    import mmap
+
+try:
+    import ctypes
+except ImportError:  # an interpreter built without libffi
+    ctypes = None  # type: ignore[assignment]
+
+LOCK_BYTES = 64
+"""Room for one lock, on every platform that has them."""
+
+_SPINS = 20
+_SHORTEST_SLEEP_US = 20
+_LONGEST_SLEEP_US = 100
+_SHARED = 1
+_ROBUST = 1
+
+
+class Grip(IntEnum):
+    """Whether a lock was taken; false if it was not."""
+
+    REFUSED = 0
+    HELD = 1
+    ORPHANED = 2
+    """Held, and its last holder died holding it: what it guards must be mended."""
+
+
+class ThreadLocks:
+    """A row of locks for the threads of one process, where no more is needed.
+
+    Args:
+        count: How many there are.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._locks = [threading.Lock() for _ in range(count)]
+
+    def acquire(self, index: int, wait_seconds: float) -> Grip:
+        """Take a lock, waiting for *wait_seconds* at most."""
+        is_taken = self._locks[index].acquire(timeout=wait_seconds)
+        return Grip.HELD if is_taken else Grip.REFUSED
+
+    def release(self, index: int) -> None:
+        """Release a lock, if it is held."""
+        with contextlib.suppress(RuntimeError):
+            self._locks[index].release()
+
+
+class _Calls(NamedTuple):
+    """The C library's functions; all but *sleep* keep the GIL."""
+
+    # One that let it go might wait long to have it back, with a lock in its hands.
+    init: Any
+    trylock: Any
+    unlock: Any
+    consistent: Any
+    sleep: Any
+    attributes: Any
+
+
+class SharedLocks:
+    """A row of locks in *memory*, shared by whoever maps the same file.
+
+    Args:
+        memory: Writable.
+        first_at: Where the first lock lies.
+        stride: How many bytes further on the next one lies.
+        count: How many there are.
+
+    Raises:
+        StateFolderError: This platform has no such locks.
+    """
+
+    def __init__(
+        self, memory: mmap.mmap, *, first_at: int, stride: int, count: int
+    ) -> None:
+        self._calls = _calls()
+        # Keeps the memory where it is for as long as this object lives.
+        self._start = ctypes.c_char.from_buffer(memory)
+        start = ctypes.addressof(self._start) + first_at
+        self._addresses = range(start, start + stride * count, stride)
+
+    def make(self) -> None:
+        """Make all locks, in memory that nobody else knows yet."""
+        for address in self._addresses:
+            _check(self._calls.init(address, self._calls.attributes))
+
+    def acquire(self, index: int, wait_seconds: float) -> Grip:
+        """Take a lock, waiting for *wait_seconds* at most.
+
+        Raises:
+            OSError: This is no lock.
+        """
+        address = self._addresses[index]
+        code = self._calls.trylock(address)
+        if code == errno.EBUSY and wait_seconds > 0.0:
+            code = self._wait(address, wait_seconds)
+        if not code:
+            return Grip.HELD
+        if code == errno.EBUSY:
+            return Grip.REFUSED
+        if code != errno.EOWNERDEAD:
+            _check(code)
+        _check(self._calls.consistent(address))
+        return Grip.ORPHANED
+
+    def release(self, index: int) -> None:
+        """Release a lock, if the calling thread holds it."""
+        self._calls.unlock(self._addresses[index])
+
+    def _wait(self, address: int, wait_seconds: float) -> int:
+        trylock, sleep = self._calls.trylock, self._calls.sleep
+        code = errno.EBUSY
+        for _ in range(_SPINS):
+            code = trylock(address)
+            if code != errno.EBUSY:
+                return int(code)
+        # Not pthread_mutex_timedlock: its deadline follows the wall clock.
+        deadline = time.monotonic() + wait_seconds
+        pause_us = _SHORTEST_SLEEP_US
+        while code == errno.EBUSY and time.monotonic() < deadline:
+            sleep(pause_us)
+            pause_us = min(2 * pause_us, _LONGEST_SLEEP_US)
+            code = trylock(address)
+        return int(code)
+
+
+def _check(code: int) -> None:
+    if code:
+        raise OSError(code, os.strerror(code))
+
+
+@cache
+def _calls() -> _Calls:
+    """Return the functions, once it is certain that they work here."""
+    if ctypes is None:
+        raise StateFolderError("this Python has no ctypes")
+    try:
+        keeping, releasing = ctypes.PyDLL(None), ctypes.CDLL(None)
+        attributes = ctypes.create_string_buffer(LOCK_BYTES)
+        _check(keeping.pthread_mutexattr_init(attributes))
+        _check(keeping.pthread_mutexattr_setpshared(attributes, _SHARED))
+        _check(keeping.pthread_mutexattr_setrobust(attributes, _ROBUST))
+        calls = _Calls(
+            keeping.pthread_mutex_init,
+            keeping.pthread_mutex_trylock,
+            keeping.pthread_mutex_unlock,
+            keeping.pthread_mutex_consistent,
+            releasing.usleep,
+            attributes,
+        )
+    except (AttributeError, OSError, TypeError) as error:
+        message = f"this platform has no locks that outlive their holder: {error}"
+        raise StateFolderError(message) from error
+    calls.init.argtypes = [ctypes.c_void_p, ctypes.c_void_p]
+    for call in (calls.trylock, calls.unlock, calls.consistent):
+        call.argtypes = [ctypes.c_void_p]
+    return calls

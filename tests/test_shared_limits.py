@@ -1,0 +1,319 @@
+"""Limits of a host: real processes count together, whatever becomes of some of them."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import random
+import signal
+import struct
+import threading
+import time
+from bisect import bisect_left
+from typing import TYPE_CHECKING, Any, Callable
+
+import pytest
+
+from forking import Child, fork_without_hooks, in_child, living, wait_until
+from liteguard.host.rate_limits import RateLimits
+from liteguard.host.window_files import SharedTable, open_table
+from liteguard.host.window_table import Shape, host_clock
+from test_rate_limits import SECRET, admit, limited
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SECOND = 1_000_000_000
+MINUTE = 60 * SECOND
+SHAPE = Shape(stripes=1, windows=4, ring=8)
+KEY = bytes(range(16))
+OTHER = bytes(range(100, 116))
+OPENED = struct.Struct("qq")
+
+
+class FastClock:
+    """The host's clock, so much faster that a minute passes in a second."""
+
+    def __init__(self) -> None:
+        self._start = host_clock()
+
+    def __call__(self) -> int:
+        """Return the time."""
+        return self._start + 60 * (host_clock() - self._start)
+
+
+# -- many processes
+
+
+@pytest.mark.parametrize("limit", [40, 3000])
+def test_sixteen_processes_with_threads_get_the_limit(
+    tmp_path: Path, limit: int
+) -> None:
+    """In no minute more, and in each as many, though one after another is killed."""
+    clock, log = FastClock(), tmp_path / "log"
+    guard, folder = limited(limit, "user"), tmp_path / "state"
+    folder.mkdir()
+    chance = random.Random(limit)  # noqa: S311  a test that can be repeated
+    started = clock()
+
+    def hammer() -> None:
+        limits = RateLimits(SECRET, clock=clock)
+        limits.use(folder)
+        with log.open("ab", buffering=0) as opened:
+            threads = [
+                threading.Thread(target=ask, args=(limits, opened.write))
+                for _ in range(2)
+            ]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+
+    def ask(limits: RateLimits, tell: Callable[[bytes], object]) -> None:
+        while True:
+            before = clock()
+            if admit(limits, guard, user="u").is_open:
+                tell(OPENED.pack(before, clock()))
+
+    children = [Child(hammer) for _ in range(16)]
+    killed = 0
+    try:
+        wait_until(lambda: log.exists() and log.stat().st_size)
+        while clock() - started < 2.3 * MINUTE:
+            time.sleep(0.1)
+            victim = chance.randrange(16)
+            children[victim].kill()
+            killed += 1
+            children[victim] = Child(hammer)
+    finally:
+        ended = clock()
+        for child in children:
+            child.kill()
+    opened = sorted(OPENED.iter_unpack(log.read_bytes()))
+    assert most_in_a_minute(opened) <= limit
+    # Each thread that is killed may have had an answer that it could not tell of.
+    whole_minutes = int((ended - started) / (MINUTE * 1.05))
+    assert len(opened) >= limit * whole_minutes - 2 * (killed + 16)
+    assert killed >= 5
+
+
+def most_in_a_minute(opened: list[tuple[int, int]]) -> int:
+    """Return how many answers were given within sixty seconds for certain."""
+    afters = sorted(after for _, after in opened)
+    return max(
+        bisect_left(afters, before + MINUTE) - index
+        for index, (before, _) in enumerate(opened)
+    )
+
+
+# -- one process that is stopped or dies
+
+
+class Trap:
+    """Words that send this process a signal at a certain write.
+
+    Args:
+        words: The real ones.
+        number: Which write is the last, from 0.
+        how: The signal.
+    """
+
+    def __init__(self, words: Any, number: int, how: signal.Signals) -> None:
+        self._words = words
+        self._left = number
+        self._how = how
+
+    def __getitem__(self, place: Any) -> Any:
+        """Read."""
+        return self._words[place]
+
+    def __setitem__(self, place: Any, word: int) -> None:
+        """Write, unless it is time."""
+        if self._left == 0:
+            os.kill(os.getpid(), self._how)
+        self._left -= 1
+        self._words[place] = word
+
+
+def table_in(folder: Path) -> SharedTable:
+    """Open a table of one stripe."""
+    return open_table(folder, "test", SHAPE)
+
+
+def take(table: SharedTable, key: bytes = KEY, limit: int = 5) -> bool:
+    """Ask for one more open answer."""
+    return table.windows.take(key, limit, consumes=True).fits
+
+
+def taken(table: SharedTable, key: bytes = KEY, limit: int = 5) -> int:
+    """Use a limit up, and return how much of it there was."""
+    return sum(take(table, key, limit) for _ in range(limit + 3))
+
+
+def trapped(folder: Path, number: int, how: signal.Signals, **asked: Any) -> Any:
+    """Return an action that takes until a certain write, and tells the answer."""
+
+    def action() -> bool:
+        table = table_in(folder)
+        trap = Trap(table.windows._words, number, how)
+        table.windows._words = table.windows._stripes._words = trap  # type: ignore[assignment]
+        return take(table, **asked)
+
+    return action
+
+
+def is_stopped(child: Child) -> bool:
+    """Return whether a child is stopped."""
+    with open(f"/proc/{child.pid}/stat") as file:  # noqa: PTH123  a short word
+        return file.read().rpartition(")")[2].split()[0] == "T"
+
+
+@pytest.mark.parametrize("limit", [5, 50])
+@pytest.mark.parametrize("number", range(6))
+@pytest.mark.parametrize("before", [0, 1, 3])
+def test_who_is_killed_in_the_middle_leaves_nothing_torn(
+    tmp_path: Path, number: int, before: int, limit: int
+) -> None:
+    """At whichever write it was: it has counted wholly or not at all."""
+    table = table_in(tmp_path)
+    assert sum(take(table, limit=limit) for _ in range(before)) == before
+    assert take(table, OTHER)
+    told = told_before_death(trapped(tmp_path, number, signal.SIGKILL, limit=limit))
+    # Where answers share times, the last write is not the one that counts.
+    has_counted = told or (limit > SHAPE.ring and before and number == 3)
+    assert taken(table, limit=limit) == limit - before - bool(has_counted)
+    assert taken(table, OTHER) == 4
+    assert told or number < 5
+
+
+def told_before_death(action: Callable[[], bool]) -> bool:
+    """Return what a child answers; False if it is killed before it can."""
+    child = Child(action)
+    with open(child._report, "rb") as report:  # noqa: PTH123  a descriptor
+        text = report.read()
+    child.wait()
+    return b"true" in text
+
+
+@pytest.mark.parametrize("limit", [5, 50])
+@pytest.mark.parametrize("number", range(4))
+@pytest.mark.parametrize("others", [2, 5])
+def test_who_is_stopped_in_the_middle_stops_nobody(
+    tmp_path: Path, number: int, others: int, limit: int
+) -> None:
+    """The others go on without it, and it counts again what it had not finished."""
+    table = table_in(tmp_path)
+    take(table, OTHER)
+    take(table, limit=limit)
+    with living(trapped(tmp_path, number, signal.SIGSTOP, limit=limit)) as child:
+        wait_until(lambda: is_stopped(child))
+        assert all(take(table, limit=limit) for _ in range(others - 1))
+        assert taken(table, OTHER) == 4
+        os.kill(child.pid, signal.SIGCONT)
+        answer = child.result()
+    assert answer is (others < limit)
+    # Above the ring answers share times: what it had counted already stays counted.
+    lost = limit - others - answer - taken(table, limit=limit)
+    assert lost == 0 or (limit > SHAPE.ring and lost == 1)
+
+
+@pytest.mark.parametrize("number", range(6))
+def test_who_dies_making_room_leaves_it_to_the_next(
+    tmp_path: Path, number: int
+) -> None:
+    """Also while it moves what a stopped process keeps, at whichever write."""
+    table = table_in(tmp_path)
+    assert take(table)
+    with living(trapped(tmp_path, 1, signal.SIGSTOP)) as stopped:
+        wait_until(lambda: is_stopped(stopped))
+        told = told_before_death(trapped(tmp_path, number, signal.SIGKILL))
+        assert taken(table) == 4 - told
+        with living(trapped(tmp_path, 0, signal.SIGSTOP)) as another:
+            wait_until(lambda: is_stopped(another))
+            assert not take(table)
+        os.kill(stopped.pid, signal.SIGCONT)
+        assert stopped.result() is False
+
+
+def test_nobody_waits_twice_for_who_is_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One check waits and makes room; all later ones find the lock free."""
+    table = table_in(tmp_path)
+    with living(trapped(tmp_path, 0, signal.SIGSTOP)) as child:
+        wait_until(lambda: is_stopped(child))
+        assert take(table)
+        locks: Any = table.windows._stripes._locks
+        monkeypatch.setattr(locks, "_wait", None)
+        assert taken(table) == 4
+
+
+def test_more_may_be_stopped_than_there_is_room_for(tmp_path: Path) -> None:
+    """Then the answer is closed, and open again when one of them has ended."""
+    table = table_in(tmp_path)
+    children: list[Child] = []
+    try:
+        for _ in range(9):
+            # Once the others have made room: after four writes.
+            number = 4 if children else 0
+            children.append(Child(trapped(tmp_path, number, signal.SIGSTOP)))
+            wait_until(lambda: is_stopped(children[-1]))
+        assert not take(table)
+        children.pop().kill()
+        assert taken(table) == 5
+    finally:
+        for child in children:
+            child.kill()
+
+
+# -- forks
+
+
+@pytest.mark.parametrize("fork", [os.fork, fork_without_hooks])
+def test_a_lock_held_by_a_thread_at_a_fork_stays_with_that_thread(
+    tmp_path: Path, fork: Callable[[], int]
+) -> None:
+    """The child waits for the parent's thread, goes on without it, and counts right."""
+    entered, leave = threading.Event(), threading.Event()
+    parent = threading.get_ident()
+
+    def clock() -> int:
+        if threading.get_ident() != parent:
+            entered.set()
+            leave.wait(20)
+        return host_clock()
+
+    table = open_table(tmp_path, "test", SHAPE, clock=clock)
+    answers: list[bool] = []
+    thread = threading.Thread(target=lambda: answers.append(take(table)))
+    thread.start()
+    assert entered.wait(20)
+    assert in_child(lambda: take(table), fork=fork) is True
+    leave.set()
+    thread.join()
+    assert answers == [True]
+    assert taken(table) == 3
+
+
+def test_a_child_that_is_killed_frees_what_it_holds(tmp_path: Path) -> None:
+    """Its own children, which hold a copy of everything, keep no lock alive."""
+    table = table_in(tmp_path)
+    page = mmap.mmap(-1, 8)
+
+    def hold() -> None:
+        assert table.windows._stripes.hold(0) == 0
+        pid = fork_without_hooks()
+        if pid:
+            page[:8] = pid.to_bytes(8, "little")
+        signal.pause()
+
+    with living(hold, fork=fork_without_hooks) as child:
+        wait_until(lambda: any(page[:8]))
+        child.kill()
+        grandchild = int.from_bytes(page[:8], "little")
+        try:
+            locks: Any = table.windows._stripes._locks
+            assert locks.acquire(0, 0.0)
+            locks.release(0)
+        finally:
+            os.kill(grandchild, signal.SIGKILL)

@@ -1,0 +1,251 @@
+"""Sliding windows: how many pass in any minute, and how much room they take."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections import deque
+from hashlib import blake2b
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from liteguard.host.stripes import lock_count
+from liteguard.host.window_files import own_memory
+from liteguard.host.window_table import Shape, WindowTable
+from liteguard.process.shared_locks import ThreadLocks
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SECOND = 1_000_000_000
+SHAPE = Shape(stripes=2, windows=4, ring=60)
+
+
+class Clock:
+    """A clock that the test moves."""
+
+    def __init__(self) -> None:
+        self.now = 1000 * SECOND + 123_456_789
+
+    def __call__(self) -> int:
+        """Return the time."""
+        return self.now
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass."""
+        self.now += round(seconds * SECOND)
+
+
+def key(number: int) -> bytes:
+    """Return the digest of one of many keys, which fall into stripes in turn."""
+    rest = blake2b(number.to_bytes(8, "little"), digest_size=14).digest()
+    return number.to_bytes(2, "little") + rest
+
+
+def table_of(clock: Callable[[], int], shape: Shape = SHAPE) -> WindowTable:
+    """Return a table of which nothing is used up."""
+    memory = own_memory(shape.size)
+    return WindowTable(memory, shape, ThreadLocks(lock_count(shape.stripes)), clock)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """Return the clock."""
+    return Clock()
+
+
+@pytest.fixture
+def table(clock: Clock) -> WindowTable:
+    """Return a table of which nothing is used up."""
+    return table_of(clock)
+
+
+def admitted(table: WindowTable, limit: int, tries: int, number: int = 0) -> int:
+    """Return how many of *tries* pass."""
+    counts = (table.take(key(number), limit, consumes=True) for _ in range(tries))
+    return sum(count.fits for count in counts)
+
+
+@pytest.mark.parametrize("limit", [1, 3, 60, 61, 1000])
+def test_as_many_as_the_limit_pass(table: WindowTable, limit: int) -> None:
+    """The limit itself passes, and not one more."""
+    assert admitted(table, limit, limit * 2) == limit
+
+
+@pytest.mark.parametrize("limit", [5, 100])
+def test_the_window_slides(table: WindowTable, clock: Clock, limit: int) -> None:
+    """What was used comes back a minute after it was used, not at a boundary."""
+    assert admitted(table, limit, 4) == 4
+    clock.wait(30.0)
+    assert admitted(table, limit, limit) == limit - 4
+    clock.wait(29.9)
+    assert admitted(table, limit, limit) == 0
+    clock.wait(1.3)
+    assert admitted(table, limit, limit) == 4
+
+
+def test_what_was_used_comes_back_within_a_millisecond(
+    table: WindowTable, clock: Clock
+) -> None:
+    """Up to the size of the ring a minute is a minute, however it is cut."""
+    for _ in range(60):
+        assert admitted(table, 60, 2) <= 2
+        clock.wait(0.5)
+    clock.wait(29.999)
+    assert admitted(table, 60, 60) == 0
+    clock.wait(0.002)
+    assert admitted(table, 60, 60) == 2
+
+
+@given(
+    limit=st.sampled_from([1, 2, 7, 59, 60, 61, 90, 200]),
+    steps=st.lists(st.floats(0.0, 20.0), min_size=1, max_size=60),
+    burst=st.integers(1, 80),
+)
+def test_in_no_minute_more_pass_than_the_limit(
+    limit: int, steps: list[float], burst: int
+) -> None:
+    """Whenever answers come, no sixty seconds hold more than the limit."""
+    clock = Clock()
+    table = table_of(clock)
+    passed: deque[int] = deque()
+    for step in steps:
+        clock.wait(step)
+        passed.extend([clock.now] * admitted(table, limit, burst))
+        while passed and passed[0] <= clock.now - 60 * SECOND:
+            passed.popleft()
+        assert len(passed) <= limit
+
+
+@pytest.mark.parametrize("limit", [60, 61, 600])
+def test_a_steady_stream_below_the_limit_passes(
+    table: WindowTable, clock: Clock, limit: int
+) -> None:
+    """Sharing times costs a stream at nine tenths of its limit nothing."""
+    for _ in range(limit * 3):
+        clock.wait(60.0 / (limit * 0.9))
+        assert table.take(key(0), limit, consumes=True).fits
+
+
+@pytest.mark.parametrize(
+    ("limit", "longest"), [(60, 60.001), (61, 61.04), (9999, 61.04)]
+)
+def test_a_minute_is_as_long_as_is_said(
+    table: WindowTable, clock: Clock, limit: int, longest: float
+) -> None:
+    """All of a limit is there again after a minute, or 1.8 % more above the ring."""
+    for _ in range(5):
+        assert admitted(table, limit, limit + 1) == limit
+        clock.wait(longest)
+
+
+def test_many_random_calls_agree_with_a_simple_count(clock: Clock) -> None:
+    """For limits up to the ring the answers are exactly those of a list of times."""
+    chance = random.Random(7)  # noqa: S311  a test that can be repeated
+    table = table_of(clock, Shape(1, 8, 60))
+    times: dict[int, list[int]] = {n: [] for n in range(5)}
+    for _ in range(5000):
+        clock.now = (clock.now // 1_000_000 + chance.randrange(2500)) * 1_000_000
+        number = chance.randrange(5)
+        recent = [one for one in times[number] if one > clock.now - 60 * SECOND]
+        fits = len(recent) < 8
+        count = table.take(key(number), 8, consumes=True)
+        assert count == (fits, len(recent) + 1)
+        times[number] = [*recent, clock.now] if fits else recent
+
+
+def test_looking_uses_nothing_up(table: WindowTable) -> None:
+    """A peek tells whether there is room and leaves it there."""
+    for _ in range(10):
+        assert table.take(key(0), 1, consumes=False) == (True, 1)
+    assert table.take(key(0), 1, consumes=True) == (True, 1)
+    assert table.take(key(0), 1, consumes=False) == (False, 2)
+
+
+def test_what_is_refused_uses_nothing_up(table: WindowTable, clock: Clock) -> None:
+    """A caller that tries on all the time is let in when its time comes."""
+    assert admitted(table, 1, 1) == 1
+    for _ in range(59):
+        clock.wait(1.0)
+        assert admitted(table, 1, 5) == 0
+    clock.wait(1.001)
+    assert admitted(table, 1, 5) == 1
+
+
+def test_keys_are_counted_apart(table: WindowTable) -> None:
+    """What one key has used leaves the others theirs."""
+    for number in range(8):
+        assert admitted(table, 2, 5, number) == 2
+
+
+def test_a_limit_may_change(table: WindowTable, clock: Clock) -> None:
+    """Another bundle's limit counts at once, with what was used before."""
+    assert admitted(table, 100, 50) == 50
+    assert admitted(table, 20, 5) == 0
+    assert admitted(table, 55, 10) == 5
+    for _ in range(200):
+        clock.wait(0.1)
+        table.take(key(0), 60, consumes=True)
+    assert admitted(table, 1000, 2000) == 940
+    clock.wait(62.0)
+    assert admitted(table, 20, 50) == 20
+
+
+# -- bounds
+
+
+def test_a_window_in_use_makes_no_room(table: WindowTable, clock: Clock) -> None:
+    """Who goes through many keys in turn gets round no limit."""
+    rounds = [[admitted(table, 1, 1, number) for number in range(30)] for _ in range(5)]
+    assert [sum(one) for one in rounds] == [8, 0, 0, 0, 0]
+    assert table.take(key(29), 1, consumes=True) == (False, None)
+    clock.wait(60.001)
+    assert table.take(key(29), 1, consumes=True) == (True, 1)
+
+
+def test_an_idle_window_makes_room(table: WindowTable, clock: Clock) -> None:
+    """What nobody used for a minute is forgotten for another key, and only that."""
+    for number in (0, 2, 4, 6):
+        admitted(table, 1, 1, number)
+        clock.wait(20.001)
+    assert table.take(key(8), 1, consumes=True) == (True, 1)
+    assert table.take(key(10), 1, consumes=True) == (True, 1)
+    assert table.take(key(12), 1, consumes=True) == (False, None)
+    assert table.take(key(4), 1, consumes=True) == (False, 2)
+    assert table.take(key(6), 1, consumes=True) == (False, 2)
+
+
+def test_looking_at_many_keys_takes_no_room(table: WindowTable) -> None:
+    """Peeks leave nothing behind."""
+    for number in range(100):
+        assert table.take(key(number), 1, consumes=False).fits
+    assert admitted(table, 1, 1, 200) == 1
+
+
+@pytest.mark.parametrize("windows", [4, 64])
+def test_a_window_that_is_used_anew_remembers_nothing(
+    clock: Clock, windows: int
+) -> None:
+    """A key gets all of its limit, whatever was counted in its place before."""
+    table = table_of(clock, Shape(1, windows, 10))
+    for number in range(windows * 5):
+        if number % windows == 0:
+            clock.wait(60.001)
+        assert admitted(table, 7, 9, number) == 7
+
+
+def test_threads_together_get_the_limit(table: WindowTable) -> None:
+    """Threads that compete pass as often as one would."""
+    passed: list[int] = []
+    threads = [
+        threading.Thread(target=lambda: passed.append(admitted(table, 500, 300)))
+        for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(passed) == 500
