@@ -11,7 +11,6 @@ import time
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional, Protocol, Union
 
 from liteguard.evaluation.decision import GuardDecisionReason
-from liteguard.host.rate_limits import RateLimits, partition_key
 from liteguard.recall import Epoch
 from liteguard.telemetry.happening import OPEN
 from liteguard.telemetry.properties import encode_properties
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from liteguard.calls import Call
     from liteguard.contexts import ProtectedBundles
     from liteguard.evaluation.table import CompiledGuard, GuardTable
+    from liteguard.host.rate_limits import RateLimits
     from liteguard.process.fork import Flag
     from liteguard.recall import Recalled
     from liteguard.telemetry.execution import SignalRef
@@ -71,6 +71,7 @@ class Checker:
         revive: Called when *flag* reads 0; returns quickly and never raises; tells
             whether checks are to be recorded.
         contexts: Bundles of protected contexts.
+        limits: Rate limits of guards.
         standby: Takes records while this process has no recorder.
         fallback: Answer while no bundle is there.
         unadopted_open: Answer for a guard that nobody has adopted.
@@ -83,6 +84,7 @@ class Checker:
         flag: Flag,
         revive: Callable[[], bool],
         contexts: ProtectedBundles,
+        limits: RateLimits,
         standby: Standby,
         fallback: bool,
         unadopted_open: bool,
@@ -91,6 +93,7 @@ class Checker:
         self.flag = flag
         self._revive = revive
         self._contexts = contexts
+        self._limits = limits
         self._standby = Recording(standby, standby, 0)
         self._fallback = fallback
         self._unadopted: Answer = (
@@ -103,7 +106,6 @@ class Checker:
             None,
         )
         self._disable_measurement = disable_measurement
-        self.limits = RateLimits()
         self._table: Optional[GuardTable] = None
         self._recording: Optional[Recording] = None
         self.epoch: Optional[Epoch] = None
@@ -146,8 +148,14 @@ class Checker:
             properties = {**properties, **call[0]}
         is_open, index = guard.evaluate(properties)
         reason = _MATCHED if index >= 0 else _DEFAULT
-        if is_open and guard.rate_limit is not None:
-            is_open = self._admits(guard, properties, consumes=frame is not None)
+        limits = b""
+        if is_open and guard.is_limited:
+            is_open, limits = self._limits.admit(
+                guard,
+                properties,
+                consumes=frame is not None,
+                is_recorded=frame is not None and recording is not None,
+            )
             reason = reason if is_open else GuardDecisionReason.RATE_LIMITED
         if recording is None or frame is None:
             return is_open, reason, index, properties, b"", False, None
@@ -156,7 +164,7 @@ class Checker:
         )
         is_measured = self._is_measured(guard, call)
         signal = recording.recorder.record_check(
-            name, OPEN if is_open else 0, encoded, frame, is_measured
+            name, OPEN if is_open else 0, encoded, frame, is_measured, limits
         )
         if recording is self._standby:
             self._pass_on()
@@ -256,15 +264,6 @@ class Checker:
         """Return *properties* as JSON, as a scope keeps them. Never raises."""
         return encode_properties(properties)
 
-    def _admits(
-        self, guard: CompiledGuard, properties: Mapping[str, Any], *, consumes: bool
-    ) -> bool:
-        limit = guard.rate_limit
-        if limit is None:
-            return True
-        key = partition_key(guard.name, limit.partition_properties, properties)
-        return self.limits.admit(key, limit.requests_per_minute, consumes=consumes)
-
     def _is_constant(self, subject: Subject, guard: CompiledGuard) -> bool:
         """Whether all checks of a guard for a subject are answered and recorded alike.
 
@@ -273,8 +272,7 @@ class Checker:
         """
         return (
             subject.protected_context is None
-            and guard.rate_limit is None
-            and guard.dry_run_rate_limit is None
+            and not guard.is_limited
             and guard.disable_measurement <= self._disable_measurement
         )
 

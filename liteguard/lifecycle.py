@@ -40,6 +40,7 @@ class Lifecycle:
         self._token = token
         self._options = options
         self._contexts = ProtectedBundles(options.refresh_rate_seconds)
+        self._limits = RateLimits(token)
         self._standby = Standby(options.flush_size * options.flush_buffer_multiplier)
         self._snapshot: Optional[Snapshot] = None
         self._listeners: tuple[Listener, ...] = ()
@@ -50,6 +51,7 @@ class Lifecycle:
             flag=self._revival.flag,
             revive=self._revival.revive,
             contexts=self._contexts,
+            limits=self._limits,
             standby=self._standby,
             fallback=options.fallback,
             unadopted_open=options.unadopted_open,
@@ -156,7 +158,7 @@ class Lifecycle:
             token=self._token,
             options=self._options,
             publish=self._publish,
-            tell=self._tell_listeners,
+            tell=self._end_round,
             contexts=self._contexts,
             standby=self._standby,
             folder_trouble=self._folder_trouble,
@@ -168,11 +170,12 @@ class Lifecycle:
         """Let *runtime*, the first or the next of this process, record the checks."""
         self.checker.recording = None if runtime is None else runtime.recording
         if runtime is not None:
+            self._limits.use(runtime.folder.path if runtime.folder else None)
             runtime.recorder.drain()
         else:
             # Another thread may have held their locks at a fork.
             self._contexts.reset_after_fork()
-            self.checker.limits = RateLimits()
+            self._limits.reset_after_fork()
 
     def _publish(self, snapshot: Snapshot) -> None:
         self.checker.table = GuardTable(
@@ -180,6 +183,11 @@ class Lifecycle:
         )
         # The table first: a child forked in between sees the snapshot as new.
         self._snapshot = snapshot
+
+    def _end_round(self) -> None:
+        """Do what is to be done after each look at the snapshot."""
+        self._limits.look()
+        self._tell_listeners()
 
     def _tell_listeners(self) -> None:
         """Tell what changed since the last time, however many bundles ago."""

@@ -191,7 +191,8 @@ def _open_folder(
         trouble.begin(
             str(error),
             "liteguard: no state folder can be shared (%s): each process asks the "
-            "backend for itself; set LITEGUARD_STATE_DIR to a folder of this user",
+            "backend for itself, and counts rate limits alone; set "
+            "LITEGUARD_STATE_DIR to a folder of this user",
             error,
         )
         return None

@@ -11,6 +11,7 @@ from liteguard.calls import call_of
 from liteguard.checker import Checker, Recording
 from liteguard.contexts import ProtectedBundles
 from liteguard.evaluation.table import GuardTable
+from liteguard.host.rate_limits import RateLimits
 from liteguard.telemetry.execution import Execution
 from liteguard.telemetry.unadopted import UnadoptedCounts
 from liteguard.telemetry.waiting import Standby
@@ -104,6 +105,7 @@ def checker_with(standby: Standby) -> Checker:
         flag=bytearray(1),  # type: ignore[arg-type]  # reads 0, as a wiped page
         revive=lambda: True,
         contexts=ProtectedBundles(60.0),
+        limits=RateLimits("secret"),
         standby=standby,
         fallback=False,
         unadopted_open=False,

@@ -58,6 +58,11 @@ class CompiledGuard:
     rule_count: int
     verdicts: tuple[tuple[Predicate, tuple[bool, int]], ...] = field(repr=False)
 
+    @property
+    def is_limited(self) -> bool:
+        """Whether a limit, or the dry run of one, is applied to open answers."""
+        return self.rate_limit is not None or self.dry_run_rate_limit is not None
+
     def evaluate(self, properties: Properties) -> tuple[bool, int]:
         """Return the answer and the index of the rule that decided, -1 if none did.
 

@@ -82,11 +82,12 @@ class Recorder:
         properties: bytes,
         frame: FrameType,
         is_measured: bool,  # noqa: FBT001  each argument by name costs more than the check
+        limits: bytes = b"",
     ) -> Optional[SignalRef]:
         """Record a check that belongs to no execution; as `record`, and quicker."""
         code, instruction = frame.f_code, frame.f_lasti
         journal = self.journals.current
-        if journal is not None and current_execution.get() is None:
+        if journal is not None and not limits and current_execution.get() is None:
             offsets = journal.offsets
             site = offsets.get((guard, flags, id(code), instruction))
             place = offsets.get(properties)
@@ -98,7 +99,7 @@ class Recorder:
                 if number:
                     return (journal.nonce, number)
         return self.record(
-            Happening(guard, flags, properties, code, instruction, is_measured)
+            Happening(guard, flags, properties, code, instruction, is_measured, limits)
         )
 
     def journal_of(self, signal: SignalRef) -> Optional[Journal]:

@@ -63,10 +63,13 @@ class Standby:
         properties: bytes,
         frame: FrameType,
         is_measured: bool,  # noqa: FBT001  as the recorder has it
+        limits: bytes = b"",
     ) -> None:
         """Keep a record of a check; as `record`."""
         code, instruction = frame.f_code, frame.f_lasti
-        self.record(Happening(guard, flags, properties, code, instruction, is_measured))
+        self.record(
+            Happening(guard, flags, properties, code, instruction, is_measured, limits)
+        )
 
     def journal_of(self, signal: SignalRef) -> None:
         """Return none: there is no journal yet."""
