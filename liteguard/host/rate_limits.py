@@ -117,8 +117,9 @@ class RateLimits:
     ) -> LimitAnswer:
         """Apply a guard's limits to an answer that is open so far.
 
-        Never raises. Waits 50 ms at most for a process that was stopped, or had to wait
-        for a processor, in the middle of a count; then goes on without it.
+        Never raises. Waits 50 ms for a process that was stopped, or had to wait for a
+        processor, in the middle of a count, and goes on without it. Waits 200 ms at
+        most, on a host that cannot keep up; then the answer is closed.
 
         Args:
             guard: With a rate limit, a dry run of one, or both.
@@ -187,6 +188,9 @@ class RateLimits:
                 self._folder, kind, SHAPES[kind], earlier=earlier, clock=self._clock
             )
         except (OSError, StateFolderError) as error:
+            if earlier is not None:
+                # Deleted, but shared still by all who had it; tried again soon.
+                return earlier.windows
             return self._count_alone(kind, error)
         self._shared[kind] = shared
         self._tables[kind] = shared.windows
@@ -217,7 +221,7 @@ class RateLimits:
             kind,
             "liteguard: guard %r was closed because its rate limit could not be "
             "counted: more %s were in use within a minute than there is room for, or "
-            "many processes are stopped",
+            "many processes are stopped, or the host has far too much to do",
             name,
             kind,
         )

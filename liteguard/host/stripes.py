@@ -32,7 +32,7 @@ _HALF = 1 << 32
 # As long as a thread may have to wait for a processor on a machine with much to do.
 _LONGEST_WAIT_SECONDS = 0.05
 _MOVE_SECONDS = 0.01
-_MOST_MOVES = 3
+_MOST_TRIES = 3
 
 
 class Locks(Protocol):
@@ -86,9 +86,9 @@ class Stripes:
         """Take the lock of the region that *stripe* lies in, and return the region.
 
         Waits 50 ms for a holder that is stopped, then moves the stripe. Returns None if
-        that cannot be done, or if others were quicker all the time.
+        that cannot be done, or if others were quicker three times as long.
         """
-        for _ in range(_MOST_MOVES):
+        for _ in range(_MOST_TRIES):
             region = self._region_of(stripe)
             turns = self._turns(region)
             try:
@@ -102,7 +102,7 @@ class Stripes:
             if grip is not Grip.REFUSED:
                 return region
             is_stopped = self._turns(region) == turns
-            if not is_stopped or not self._move(stripe, region):
+            if is_stopped and not self._move(stripe, region):
                 return None
         return None
 

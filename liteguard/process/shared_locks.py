@@ -128,19 +128,24 @@ class SharedLocks:
         self._calls.unlock(self._addresses[index])
 
     def _wait(self, address: int, wait_seconds: float) -> int:
-        trylock, sleep = self._calls.trylock, self._calls.sleep
-        code = errno.EBUSY
-        for _ in range(_SPINS):
-            code = trylock(address)
-            if code != errno.EBUSY:
-                return int(code)
+        code = self._spin(address)
         # Not pthread_mutex_timedlock: its deadline follows the wall clock.
         deadline = time.monotonic() + wait_seconds
         pause_us = _SHORTEST_SLEEP_US
         while code == errno.EBUSY and time.monotonic() < deadline:
-            sleep(pause_us)
+            self._calls.sleep(pause_us)
             pause_us = min(2 * pause_us, _LONGEST_SLEEP_US)
+            code = self._spin(address)
+        return code
+
+    def _spin(self, address: int) -> int:
+        """Try for about as long as a holder that runs needs."""
+        trylock = self._calls.trylock
+        code = errno.EBUSY
+        for _ in range(_SPINS):
             code = trylock(address)
+            if code != errno.EBUSY:
+                break
         return int(code)
 
 
