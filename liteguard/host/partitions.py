@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from liteguard.host.window_table import DIGEST_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
 _MOST_SHOWN = 256
+_MOST_KNOWN = 10_000
 
 
 class Digests:
@@ -29,13 +30,32 @@ class Digests:
             key=key.digest(), digest_size=DIGEST_BYTES, person=b"liteguard-window"
         )
 
-    def of(self, parts: Iterable[str]) -> bytes:
-        """Return the digest of these texts, in this order."""
-        # Each with its length, so that no separator within one can mislead.
-        text = "".join([f"{len(part)}:{part}" for part in parts])
+        self._known: dict[tuple[str, ...], tuple[bytes, Any]] = {}
+
+    def of(self, limit: tuple[str, ...], values: tuple[str, ...] = ()) -> bytes:
+        """Return the digest of one window.
+
+        Args:
+            limit: What tells its limit from others, names of properties included.
+            values: The properties' values.
+        """
+        known = self._known.get(limit)
+        if known is None:
+            known = self._remember(limit)
+        if not values:
+            return known[0]
+        made = known[1].copy()
+        made.update(_joined(values))
+        return cast("bytes", made.digest())
+
+    def _remember(self, limit: tuple[str, ...]) -> tuple[bytes, Any]:
+        """Keep what the windows of a limit have in common."""
+        if len(self._known) >= _MOST_KNOWN:
+            self._known.clear()
         made = self._hash.copy()
-        made.update(text.encode("utf-8", "surrogatepass"))
-        return made.digest()
+        made.update(b"%d:" % len(limit) + _joined(limit))
+        known = self._known[limit] = (made.digest(), made)
+        return known
 
 
 def partition_values(
@@ -47,6 +67,12 @@ def partition_values(
     published package.
     """
     return tuple([_text(properties.get(name)) for name in names])
+
+
+def _joined(parts: tuple[str, ...]) -> bytes:
+    # Each with its length, so that no separator within one can mislead.
+    text = "".join([f"{len(part)}:{part}" for part in parts])
+    return text.encode("utf-8", "surrogatepass")
 
 
 def shown(text: str) -> str:

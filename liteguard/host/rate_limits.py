@@ -21,7 +21,7 @@ from liteguard.process.logs import Trouble
 from liteguard.process.shared_locks import ThreadLocks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from liteguard.evaluation.bundle import DryRunRateLimit, RateLimit
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 # 2 MiB for limits of whole guards, exact up to 512 a minute; 16 MiB for partitions,
 # exact up to 60 a minute each. Above, a minute may last 0.2 and 1.8 % longer.
 SHAPES = {"guards": Shape(16, 32, 512), "partitions": Shape(512, 64, 60)}
-_MOST_KNOWN_GUARDS = 10_000
 
 
 class LimitAnswer(NamedTuple):
@@ -67,7 +66,6 @@ class RateLimits:
         self._clock = clock
         self._folder: Optional[Path] = None
         self._pid = os.getpid()
-        self._guard_digests: dict[tuple[str, Optional[str]], bytes] = {}
         # What counts now, by kind: the one that is shared, or the one of this process.
         self._tables: dict[str, WindowTable] = {}
         self._shared: dict[str, SharedTable] = {}
@@ -128,35 +126,36 @@ class RateLimits:
             is_recorded: Whether a signal will carry the decisions.
         """
         is_open, decisions = True, []
-        for limit, trial_id in _limits_of(guard, with_trial=consumes):
-            count, values = self._take(
-                guard.name, limit, trial_id, properties, consumes=consumes
-            )
-            if trial_id is None:
-                is_open = count.fits
+        limit, trial = guard.rate_limit, guard.dry_run_rate_limit
+        if limit is not None:
+            key = ("active", guard.name, "")
+            count, values = self._take(key, limit, properties, consumes=consumes)
+            is_open = count.fits
             if is_recorded:
-                decisions.append(_decision(limit, trial_id, count, values))
+                decisions.append(_decision(limit, None, count, values))
+        if trial is not None and consumes:
+            key = ("dry_run", guard.name, trial.dry_run_id)
+            count, values = self._take(key, trial, properties, consumes=consumes)
+            if is_recorded:
+                decisions.append(_decision(trial, trial.dry_run_id, count, values))
         return LimitAnswer(is_open, orjson.dumps(decisions) if decisions else b"")
 
     def _take(
         self,
-        name: str,
+        key: tuple[str, ...],
         limit: Limit,
-        trial_id: Optional[str],
         properties: Mapping[str, Any],
         *,
         consumes: bool,
     ) -> tuple[Count, tuple[str, ...]]:
         names = limit.partition_properties
-        if names:
-            kind, values = "partitions", partition_values(names, properties)
-            digest = self._digests.of((*_owner(name, trial_id), *names, *values))
-        else:
-            kind, values, digest = "guards", (), self._guard_digest(name, trial_id)
+        kind = "partitions" if names else "guards"
+        values = partition_values(names, properties) if names else ()
+        digest = self._digests.of(key + names, values)
         most = limit.requests_per_minute
         count = self._count(kind, digest, most, consumes=consumes)
         if count.number is None:
-            self._tell_missing(kind, name)
+            self._tell_missing(kind, key[1])
         return count, values
 
     def _count(self, kind: str, digest: bytes, most: int, *, consumes: bool) -> Count:
@@ -169,15 +168,6 @@ class RateLimits:
                 table = self._count_alone(kind, error)
                 return table.take(digest, most, consumes=consumes)
         return Count(fits=False, number=None)
-
-    def _guard_digest(self, name: str, trial_id: Optional[str]) -> bytes:
-        digest = self._guard_digests.get((name, trial_id))
-        if digest is None:
-            if len(self._guard_digests) >= _MOST_KNOWN_GUARDS:
-                self._guard_digests.clear()
-            digest = self._digests.of(_owner(name, trial_id))
-            self._guard_digests[name, trial_id] = digest
-        return digest
 
     def _open(self, kind: str) -> WindowTable:
         if self._folder is None:
@@ -225,20 +215,6 @@ class RateLimits:
             name,
             kind,
         )
-
-
-def _owner(name: str, trial_id: Optional[str]) -> tuple[str, ...]:
-    return ("active", name) if trial_id is None else ("dry_run", name, trial_id)
-
-
-def _limits_of(
-    guard: CompiledGuard, *, with_trial: bool
-) -> Iterator[tuple[Limit, Optional[str]]]:
-    """Yield the limit that applies, and the one that is tried with the trial's id."""
-    if guard.rate_limit is not None:
-        yield guard.rate_limit, None
-    if guard.dry_run_rate_limit is not None and with_trial:
-        yield guard.dry_run_rate_limit, guard.dry_run_rate_limit.dry_run_id
 
 
 def _decision(

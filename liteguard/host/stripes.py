@@ -26,7 +26,7 @@ SPARES = 8
 _MOST_STRIPES = 512
 _DIRECTORY_WORD = HEADER_BYTES // 8 - _MOST_STRIPES
 _MOVE_WORD = _DIRECTORY_WORD - 1
-_TURNS_WORD = LOCK_BYTES // 8
+_FIRST_TURNS = (HEADER_BYTES + LOCK_BYTES) // 8
 _MOVING = (1 << 64) - 1
 _HALF = 1 << 32
 # As long as a thread may have to wait for a processor on a machine with much to do.
@@ -70,6 +70,7 @@ class Stripes:
         self._memory = memory
         self._words = words
         self._count = count
+        self._regions = count + SPARES
         self._region_words = region_words
         self._locks = locks
         self._mend = mend
@@ -90,9 +91,11 @@ class Stripes:
         """
         for _ in range(_MOST_TRIES):
             region = self._region_of(stripe)
-            turns = self._turns(region)
             try:
-                grip = self._acquire(region)
+                grip = self._acquire(region, 0.0)
+                turns = self._turns(region) if grip is Grip.REFUSED else 0
+                if grip is Grip.REFUSED:
+                    grip = self._acquire(region, _LONGEST_WAIT_SECONDS)
                 if grip is Grip.ORPHANED:
                     self._mend(region)
             except BaseException:
@@ -116,25 +119,25 @@ class Stripes:
 
     def _is_region(self, region: int) -> bool:
         """Whether *region* is one, and does not say that a stripe is being moved."""
-        return region < self._count + SPARES
+        return region < self._regions
 
     def _turns(self, region: int) -> int:
         if not self._is_region(region):
             return 0
-        return self._words[self.start_of(region) + _TURNS_WORD]
+        return self._words[_FIRST_TURNS + region * self._region_words]
 
-    def _acquire(self, region: int) -> Grip:
-        if not self._is_region(region):
+    def _acquire(self, region: int, wait_seconds: float) -> Grip:
+        if region >= self._regions:
             return Grip.REFUSED
-        grip = self._locks.acquire(region, _LONGEST_WAIT_SECONDS)
+        grip = self._locks.acquire(region, wait_seconds)
         if grip is not Grip.REFUSED:
-            turns_at = self.start_of(region) + _TURNS_WORD
+            turns_at = _FIRST_TURNS + region * self._region_words
             self._words[turns_at] = (self._words[turns_at] + 1) % _HALF
         return grip
 
     def _move(self, stripe: int, region: int) -> bool:
         """Move *stripe* out of *region*, and return whether it is elsewhere by now."""
-        mover = self._count + SPARES
+        mover = self._regions
         if self._locks.acquire(mover, _MOVE_SECONDS) is Grip.REFUSED:
             return False
         try:
@@ -174,7 +177,7 @@ class Stripes:
 
     def _hold_spare(self) -> Optional[int]:
         used = {self._region_of(stripe) for stripe in range(self._count)}
-        for region in range(self._count + SPARES):
+        for region in range(self._regions):
             is_free = region not in used
             if is_free and self._locks.acquire(region, 0.0) is not Grip.REFUSED:
                 return region

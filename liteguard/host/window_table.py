@@ -67,6 +67,9 @@ class Count(NamedTuple):
     number: Optional[int]
 
 
+Place = tuple[int, int, int]
+"""In which words a window's last time and its state lie, and its ring begins."""
+
 _UNKNOWN = Count(fits=False, number=None)
 
 
@@ -87,6 +90,8 @@ class WindowTable:
         self._words = memoryview(memory).cast("Q")
         self._shape = shape
         self._clock = clock
+        self._digests_bytes = DIGEST_BYTES * shape.windows
+        self._ends_word = LOCK_WORDS + self._digests_bytes // 8
         self._grid_ms = -(-WINDOW_MS // (shape.ring - 2))
         self._stripes = Stripes(
             memory,
@@ -127,17 +132,17 @@ class WindowTable:
     def _take(self, region: int, digest: bytes, limit: int, *, consumes: bool) -> Count:
         # Read now and not before: so the times in a window never run backwards.
         now_ns = self._clock()
-        window = self._find(region, digest)
-        if window is None:
+        now_ms = now_ns // 1_000_000
+        place = self._find(region, digest)
+        if place is None:
             if not consumes:
-                return Count(fits=True, number=1)
-            window = self._claim(region, digest, now_ns // 1_000_000)
-            if window is None:
-                return Count(fits=False, number=None)
-        place = self._places(region, window)
-        state = self._expire(place, now_ns // 1_000_000)
+                return Count(True, 1)  # noqa: FBT003  a tuple's first place
+            place = self._claim(region, digest, now_ms)
+            if place is None:
+                return _UNKNOWN
+        state = self._expire(place, now_ms)
         total = state >> _TOTAL_SHIFT
-        fits = total < min(limit, _LARGEST_TOTAL)
+        fits = total < limit and total < _LARGEST_TOTAL
         if fits and consumes:
             self._count(place, state, self._end(now_ns, limit))
         return Count(fits, total + 1)
@@ -149,35 +154,32 @@ class WindowTable:
             end = -(-end // self._grid_ms) * self._grid_ms
         return end
 
-    def _find(self, region: int, digest: bytes) -> Optional[int]:
+    def _find(self, region: int, digest: bytes) -> Optional[Place]:
         start = 8 * (self._stripes.start_of(region) + LOCK_WORDS)
-        end = start + DIGEST_BYTES * self._shape.windows
-        at = self._memory.find(digest, start, end)
-        return None if at < 0 else (at - start) // DIGEST_BYTES
+        at = self._memory.find(digest, start, start + self._digests_bytes)
+        return None if at < 0 else self._place(region, (at - start) // DIGEST_BYTES)
 
-    def _claim(self, region: int, digest: bytes, now_ms: int) -> Optional[int]:
+    def _claim(self, region: int, digest: bytes, now_ms: int) -> Optional[Place]:
         """Give *digest* a window that nobody has used for a minute, if there is one."""
-        windows = self._shape.windows
         first = self._stripes.start_of(region) + LOCK_WORDS
-        ends_at = first + 2 * windows
-        ends = self._words[ends_at : ends_at + windows].tolist()
+        ends_at = first + self._digests_bytes // 8
+        ends = self._words[ends_at : ends_at + self._shape.windows].tolist()
         for window, end in enumerate(ends):
             if end <= now_ms:
-                self._words[self._places(region, window)[1]] = 0
+                place = self._place(region, window)
+                self._words[place[1]] = 0
                 at = 8 * first + DIGEST_BYTES * window
                 self._memory[at : at + DIGEST_BYTES] = digest
-                return window
+                return place
         return None
 
-    def _places(self, region: int, window: int) -> tuple[int, int, int]:
-        """Return in which word a window's end and state lie, and its ring begins."""
+    def _place(self, region: int, window: int) -> Place:
         windows = self._shape.windows
-        first = self._stripes.start_of(region) + LOCK_WORDS
-        ends_at = first + 2 * windows
-        ring_at = ends_at + 2 * windows + window * self._shape.ring
-        return ends_at + window, ends_at + windows + window, ring_at
+        end_at = self._stripes.start_of(region) + self._ends_word + window
+        ring_at = end_at - window + 2 * windows + window * self._shape.ring
+        return end_at, end_at + windows, ring_at
 
-    def _expire(self, place: tuple[int, int, int], now_ms: int) -> int:
+    def _expire(self, place: Place, now_ms: int) -> int:
         """Let go of what no longer counts, and return the state that is left."""
         words, ring = self._words, self._shape.ring
         _, state_at, ring_at = place
@@ -195,7 +197,7 @@ class WindowTable:
             words[state_at] = state
         return state
 
-    def _count(self, place: tuple[int, int, int], state: int, end: int) -> None:
+    def _count(self, place: Place, state: int, end: int) -> None:
         words, ring = self._words, self._shape.ring
         end_at, state_at, ring_at = place
         total, first = state >> _TOTAL_SHIFT, (state >> _FIRST_SHIFT) & _MASK
@@ -218,7 +220,7 @@ class WindowTable:
         """Count again what the rings of a region hold."""
         ring = self._shape.ring
         for window in range(self._shape.windows):
-            _, state_at, ring_at = self._places(region, window)
+            _, state_at, ring_at = self._place(region, window)
             state = self._words[state_at]
             first, length = (state >> _FIRST_SHIFT) & _MASK, state & _MASK
             words = [self._words[ring_at + (first + i) % ring] for i in range(length)]
