@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import threading
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Callable, Optional
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Optional, Protocol
 
 from liteguard.errors import BundleError, LiteguardError, TransportRejected
 from liteguard.evaluation.bundle import decode_bundle
@@ -14,18 +14,33 @@ from liteguard.evaluation.table import GuardTable
 from liteguard.process.logs import logger
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from liteguard.transport import BundleAnswer
-
-    Fetch = Callable[[str, Optional[Mapping[str, Any]]], BundleAnswer]
     from liteguard.types import ProtectedContext
 
 _MAX_CONTEXTS = 1000
+_MAX_BYTES = 64 * 1024 * 1024
+# Once there is too much, so much more is dropped that it need not be sorted each time.
+_KEPT_SHARE = 0.9
+_IDLE_SECONDS = 1.0
 _PAUSE_AFTER_FAILURE_SECONDS = 5.0
 _LONGEST_PAUSE = 3600.0
 _TELL_EVERY_SECONDS = 60.0
+# The unit of expires_at is not published: seconds and milliseconds since 1970 differ so
+# much that one cannot be taken for the other. What is neither is left to the backend.
+_SECONDS = range(10**9, 10**11)
+_MILLISECONDS = range(10**11, 10**14)
 ContextKey = tuple[Any, ...]
+
+
+class Fetch(Protocol):
+    """Asks the backend for a bundle."""
+
+    def __call__(
+        self, etag: str, context: Mapping[str, Any], /, *, deadline: float
+    ) -> BundleAnswer:
+        """Ask until *deadline* (monotonic seconds) at most, unless *etag* holds."""
 
 
 @dataclass
@@ -33,11 +48,16 @@ class _Held:
     """A context, and the bundle that the backend gave for it, if it did."""
 
     context: ProtectedContext
+    expires_at: float
     used_at: float
     table: Optional[GuardTable] = None
     etag: str = ""
+    size: int = 0
+    valid_until: float = math.inf
     asked_at: float = -math.inf
     due_at: float = -math.inf
+    # Held by the thread that asks: others that bind the same context wait for it.
+    turn: threading.Lock = field(default_factory=threading.Lock)
 
     def is_due(self, now: float) -> bool:
         """Whether it is time to ask, and somebody would use the answer."""
@@ -47,12 +67,16 @@ class _Held:
 class ProtectedBundles:
     """The bundles that the backend gives for single contexts.
 
-    Thread-safe. A check takes no lock: single operations of a dict are enough. What
-    was dropped to make room is fetched again in the background if it is still used.
+    Thread-safe. A check takes no lock: single operations of a dict are enough.
+
+    Bounded: at most 1,000 contexts and 64 MiB of bundles are held, the least recently
+    used make room. Nothing is asked for a context that nobody uses; one in use costs a
+    request in each refresh interval, and all of them together no more than 1,000.
 
     Args:
         refresh_rate_seconds: How old a bundle in use may grow.
         clock: Monotonic seconds.
+        wall: Seconds since 1970, for the times that contexts carry.
     """
 
     def __init__(
@@ -60,46 +84,87 @@ class ProtectedBundles:
         refresh_rate_seconds: float,
         *,
         clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
     ) -> None:
         self._refresh_rate_seconds = refresh_rate_seconds
         self._clock = clock
+        self._wall = wall
         self._paused_until = -math.inf
         self._tell_at = -math.inf
         # Guards the making of room, never a fetch.
         self._lock = threading.Lock()
         self._held: dict[ContextKey, _Held] = {}
 
+    def __len__(self) -> int:
+        """Return how many contexts are held."""
+        return len(self._held)
+
     def table(self, context: ProtectedContext) -> Optional[GuardTable]:
         """Return the table for *context*, or ``None`` while there is none."""
-        return self._use(context).table
+        held = self._use(context)
+        if held.valid_until < math.inf and self._wall() >= held.valid_until:
+            return None
+        return held.table
 
     def reset_after_fork(self) -> None:
-        """Replace the lock, which another thread may have held at the fork."""
+        """Replace the locks, which other threads may have held at the fork."""
         self._lock = threading.Lock()
+        for held in list(self._held.values()):
+            held.turn = threading.Lock()
 
-    def bind(self, context: ProtectedContext, fetch: Fetch) -> None:
+    def bind(
+        self, context: ProtectedContext, fetch: Fetch, *, deadline: float = math.inf
+    ) -> None:
         """Make sure of a fresh bundle for *context*.
 
-        Blocks for one request if it is new or was not used for an interval. A failure
-        is logged and leaves what there was. While the backend does not answer, nothing
-        blocks.
+        Blocks for one request if it is new or was not used for an interval, until
+        *deadline* (monotonic seconds) at most; threads that bind the same one share
+        the request. A failure is logged and leaves what there was. While the backend
+        does not answer, nothing blocks.
         """
         held = self._use(context)
         if self._may_ask(held):
-            self._refresh(held, fetch)
+            wait_seconds = min(max(0.0, deadline - time.monotonic()), _LONGEST_PAUSE)
+            if held.turn.acquire(timeout=wait_seconds):
+                try:
+                    if self._may_ask(held):
+                        self._refresh(held, fetch, deadline)
+                finally:
+                    held.turn.release()
         self._make_room()
 
-    def refresh_one(self, fetch: Fetch) -> None:
-        """Refresh the oldest bundle that is due and in use. Blocks for one request."""
-        due = [held for held in list(self._held.values()) if self._may_ask(held)]
-        if due:
-            self._refresh(min(due, key=lambda held: held.asked_at), fetch)
+    def refresh_one(self, fetch: Fetch) -> float:
+        """Refresh the oldest bundle that is due and in use. Blocks for one request.
+
+        Returns:
+            The seconds until the next should be looked for.
+        """
+        wall = self._wall()
+        due = [
+            held
+            for held in list(self._held.values())
+            if wall < held.expires_at and self._may_ask(held)
+        ]
+        for held in sorted(due, key=lambda held: held.asked_at):
+            if held.turn.acquire(blocking=False):
+                try:
+                    self._refresh(held, fetch, math.inf)
+                finally:
+                    held.turn.release()
+                break
         self._make_room()
+        pace_seconds = self._refresh_rate_seconds / _MAX_CONTEXTS
+        return pace_seconds if due else min(_IDLE_SECONDS, self._refresh_rate_seconds)
 
     def _use(self, context: ProtectedContext) -> _Held:
         key = _key(context)
         now = self._clock()
-        held = self._held.get(key) or self._held.setdefault(key, _Held(context, now))
+        held = self._held.get(key)
+        if held is None:
+            held = _Held(context, _expiry(context), now)
+            # A scope whose bundle was dropped gets it again, if there is room for it.
+            if len(self._held) < 2 * _MAX_CONTEXTS:
+                held = self._held.setdefault(key, held)
         held.used_at = now
         return held
 
@@ -107,17 +172,25 @@ class ProtectedBundles:
         now = self._clock()
         return now >= self._paused_until and held.is_due(now)
 
-    def _refresh(self, held: _Held, fetch: Fetch) -> None:
+    def _refresh(self, held: _Held, fetch: Fetch, deadline: float) -> None:
         held.asked_at = self._clock()
+        rate_seconds = self._refresh_rate_seconds
         try:
-            answer = fetch(held.etag, encode_context(held.context))
+            answer = fetch(held.etag, encode_context(held.context), deadline=deadline)
             if answer.body is not None:
                 bundle = decode_bundle(answer.body)
                 held.table = GuardTable(bundle.documents, previous=held.table)
                 held.etag = bundle.etag or answer.etag
-            held.due_at = held.asked_at + self._refresh_rate_seconds
+                held.size = len(answer.body)
+                rate_seconds = max(rate_seconds, bundle.refresh_rate_seconds or 0.0)
         except LiteguardError as error:
             held.due_at = self._clock() + self._after_failure(error)
+            return
+        held.due_at = held.asked_at + rate_seconds
+        # The backend took it although it has expired: its clock decides, for a while.
+        wall = self._wall()
+        is_over = wall >= held.expires_at
+        held.valid_until = wall + rate_seconds if is_over else held.expires_at
 
     def _after_failure(self, error: LiteguardError) -> float:
         now = self._clock()
@@ -132,11 +205,16 @@ class ProtectedBundles:
         return pause
 
     def _make_room(self) -> None:
+        total = sum(held.size for held in list(self._held.values()))
+        if len(self._held) <= _MAX_CONTEXTS and total <= _MAX_BYTES:
+            return
         with self._lock:
-            excess = len(self._held) - _MAX_CONTEXTS
-            if excess > 0:
-                by_use = sorted(self._held.items(), key=lambda item: item[1].used_at)
-                for key, _ in by_use[:excess]:
+            by_use = sorted(self._held.items(), key=lambda item: -item[1].used_at)
+            total = 0
+            for number, (key, held) in enumerate(by_use):
+                total += held.size
+                is_too_many = number >= _MAX_CONTEXTS * _KEPT_SHARE
+                if number and (is_too_many or total > _MAX_BYTES * _KEPT_SHARE):
                     self._held.pop(key, None)
 
 
@@ -151,6 +229,16 @@ def encode_context(context: ProtectedContext) -> dict[str, Any]:
     if context.expires_at is not None:
         encoded["expiresAt"] = context.expires_at
     return encoded
+
+
+def _expiry(context: ProtectedContext) -> float:
+    """Return when *context* expires, in seconds since 1970."""
+    stated = context.expires_at
+    if stated is None:
+        return math.inf
+    if int(stated) in _SECONDS:
+        return float(stated)
+    return stated / 1000 if int(stated) in _MILLISECONDS else math.inf
 
 
 def _key(context: ProtectedContext) -> ContextKey:

@@ -1,4 +1,4 @@
-"""Runs a function within a context manager, and awaits its result there as well."""
+"""Runs functions: within a context manager, or beside an event loop."""
 
 from __future__ import annotations
 
@@ -28,6 +28,13 @@ def run_within(manager: AbstractContextManager[Any], fn: Callable[[], T]) -> T:
     if inspect.isawaitable(result):
         return _await_within(manager, result)  # type: ignore[return-value]  # T is awaitable
     return result
+
+
+async def run_in_thread(fn: Callable[[], T]) -> T:
+    """Run *fn*, which blocks, in another thread, and let the event loop go on."""
+    import asyncio  # noqa: PLC0415  who never awaits this need not load it
+
+    return await asyncio.get_running_loop().run_in_executor(None, fn)
 
 
 async def _await_within(manager: AbstractContextManager[Any], result: Any) -> Any:

@@ -36,6 +36,7 @@ LAYERS = [
     "liteguard.process.shared_locks",
     "liteguard.process.worker",
     "liteguard.options",
+    "liteguard.timeouts",
     "liteguard.status",
     "liteguard.evaluation.decision",
     "liteguard.evaluation.walk",

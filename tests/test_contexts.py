@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,6 +16,9 @@ from liteguard.types import ProtectedContext
 
 if TYPE_CHECKING:
     from liteguard.evaluation.table import GuardTable
+
+
+EPOCH = 1_700_000_000
 
 
 class Clock:
@@ -34,19 +38,22 @@ class Backend:
     def __init__(self) -> None:
         self.asked: list[str] = []
         self.etags: list[str] = []
+        self.deadlines: list[float] = []
+        self.more: dict[str, Any] = {}
         self.version = 1
         self.failure: LiteguardError | None = None
 
-    def __call__(self, etag: str, context: Any) -> BundleAnswer:
+    def __call__(self, etag: str, context: Any, *, deadline: float) -> BundleAnswer:
         """Answer a fetch."""
         user = context["properties"]["user"]
         self.asked.append(user)
         self.etags.append(etag)
+        self.deadlines.append(deadline)
         if self.failure is not None:
             raise self.failure
         tag = f'"{user}-{self.version}"'
         guards = [{"name": f"for-{user}", "adopted": True, "defaultValue": True}]
-        body = json.dumps({"guards": guards, "etag": tag}).encode()
+        body = json.dumps({"guards": guards, "etag": tag, **self.more}).encode()
         return BundleAnswer(None if tag == etag else body)
 
 
@@ -59,7 +66,7 @@ def clock() -> Clock:
 @pytest.fixture
 def bundles(clock: Clock) -> ProtectedBundles:
     """Return bundles that are refreshed every minute."""
-    return ProtectedBundles(60.0, clock=clock)
+    return ProtectedBundles(60.0, clock=clock, wall=lambda: clock.now + EPOCH)
 
 
 @pytest.fixture
@@ -184,7 +191,7 @@ def test_a_broken_bundle_is_a_failure_of_its_context_alone(
     bundles: ProtectedBundles, backend: Backend
 ) -> None:
     """What is no bundle leaves its context without one, and no other."""
-    bundles.bind(user("a"), lambda *_: BundleAnswer(b"no bundle"))
+    bundles.bind(user("a"), lambda *_, **__: BundleAnswer(b"no bundle"))
     bundles.bind(user("b"), backend)
     assert bundles.table(user("a")) is None
     assert bundles.table(user("b")) is not None
@@ -390,7 +397,176 @@ def test_what_made_room_comes_back_if_it_is_still_used(
     assert len(bundles._held) == 2
 
 
+def test_the_size_of_bundles_is_bounded(
+    bundles: ProtectedBundles,
+    backend: Backend,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A few large ones make room as many small ones do; the last is always kept."""
+    backend.more = {"padding": "x" * 1000}
+    monkeypatch.setattr(contexts, "_MAX_BYTES", 3500)
+    for name in "abcd":
+        bundles.bind(user(name), backend)
+        clock.now += 1.0
+    assert [bundles.table(user(name)) is None for name in "ad"] == [True, False]
+    monkeypatch.setattr(contexts, "_MAX_BYTES", 1)
+    clock.now += 1.0
+    bundles.bind(user("e"), backend)
+    assert len(bundles) == 1
+    assert bundles.table(user("e")) is not None
+
+
+def test_ten_thousand_contexts_in_a_minute_stay_within_bounds(
+    bundles: ProtectedBundles, backend: Backend, clock: Clock
+) -> None:
+    """One request for each, a thousand held, and none more for those who have gone."""
+    for number in range(10_000):
+        bundles.bind(user(f"{number}"), backend)
+        clock.now += 60.0 / 10_000
+        assert len(bundles) <= 1000
+    assert len(backend.asked) == 10_000
+    seconds_left = 600.0
+    while seconds_left > 0.0:
+        pause = bundles.refresh_one(backend)
+        seconds_left -= pause
+        clock.now += pause
+    # Once for each that was used after it was asked for, and then never again.
+    assert len(backend.asked) <= 11_000
+
+
+def test_contexts_in_use_are_refreshed_at_a_bounded_rate(
+    bundles: ProtectedBundles, backend: Backend, clock: Clock
+) -> None:
+    """Two thousand scopes in use cost no more than a thousand requests a minute."""
+    users = [user(f"{number}") for number in range(2000)]
+    for context in users:
+        bundles.bind(context, backend)
+    before, ends_at = len(backend.asked), clock.now + 120.0
+    while clock.now < ends_at:
+        for context in users[:: len(users) // 100]:
+            bundles.table(context)
+        clock.now += bundles.refresh_one(backend)
+    assert len(backend.asked) - before <= 2000
+
+
+# -- expiry
+
+
+@pytest.mark.parametrize("unit", [1, 1000])
+def test_an_expired_context_has_no_bundle(
+    bundles: ProtectedBundles, backend: Backend, clock: Clock, unit: int
+) -> None:
+    """Seconds or milliseconds: at that time it answers the fallback, unrefreshed."""
+    context = user("a", expires_at=(EPOCH + 1100) * unit)
+    bundles.bind(context, backend)
+    clock.now = 1099.9
+    assert bundles.table(context) is not None
+    clock.now = 1100.0
+    assert bundles.table(context) is None
+    bundles.refresh_one(backend)
+    assert backend.asked == ["a"]
+
+
+def test_the_backend_may_take_an_expired_context(
+    bundles: ProtectedBundles, backend: Backend, clock: Clock
+) -> None:
+    """Clocks differ: what it gives for one is used until it would be asked again."""
+    context = user("a", expires_at=EPOCH + 990)
+    bundles.bind(context, backend)
+    clock.now += 59.0
+    assert bundles.table(context) is not None
+    bundles.refresh_one(backend)
+    clock.now += 1.0
+    assert bundles.table(context) is None
+    bundles.refresh_one(backend)
+    assert backend.asked == ["a"]
+
+
+@pytest.mark.parametrize("expires_at", [0, 7, 3600, 10**15, 10**18])
+def test_a_time_of_another_unit_is_left_to_the_backend(
+    bundles: ProtectedBundles, backend: Backend, clock: Clock, expires_at: int
+) -> None:
+    """What is neither seconds nor milliseconds since 1970 expires nothing here."""
+    context = user("a", expires_at=expires_at)
+    bundles.bind(context, backend)
+    clock.now += 59.0
+    assert bundles.table(context) is not None
+    clock.now += 2.0
+    bundles.refresh_one(backend)
+    assert backend.asked == ["a", "a"]
+
+
+def test_the_backend_may_slow_refreshes_down(
+    bundles: ProtectedBundles, backend: Backend, clock: Clock
+) -> None:
+    """Each bundle is as old as the longer of both intervals, whatever others say."""
+    backend.more = {"refreshRateSeconds": 90}
+    bundles.bind(user("slow"), backend)
+    backend.more = {"refreshRateSeconds": 5}
+    bundles.bind(user("fast"), backend)
+    asked = []
+    for _ in range(95):
+        clock.now += 1.0
+        bundles.table(user("slow"))
+        bundles.table(user("fast"))
+        bundles.refresh_one(backend)
+        asked.append(len(backend.asked))
+    assert (asked[58], asked[59], asked[88], asked[94]) == (2, 3, 3, 4)
+    assert backend.asked[2:] == ["fast", "slow"]
+
+
 # -- threads and forks
+
+
+def test_threads_that_bind_the_same_context_share_the_request(
+    bundles: ProtectedBundles, backend: Backend
+) -> None:
+    """One asks, and the others have its answer when they go on."""
+    entered, may_go_on = threading.Event(), threading.Event()
+    found: list[bool] = []
+
+    def hang(etag: str, context: Any, *, deadline: float) -> BundleAnswer:
+        entered.set()
+        assert may_go_on.wait(10.0)
+        return backend(etag, context, deadline=deadline)
+
+    def bind() -> None:
+        bundles.bind(user("a"), hang)
+        found.append(bundles.table(user("a")) is not None)
+
+    threads = [threading.Thread(target=bind) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    assert entered.wait(10.0)
+    may_go_on.set()
+    for thread in threads:
+        thread.join()
+    assert backend.asked == ["a"]
+    assert found == [True] * 5
+
+
+def test_a_bind_waits_no_longer_than_its_deadline(
+    bundles: ProtectedBundles, backend: Backend
+) -> None:
+    """Neither for the backend, which is told it, nor for a thread that asks already."""
+    deadline = time.monotonic() + 0.05
+    bundles.bind(user("a"), backend, deadline=deadline)
+    assert backend.deadlines == [deadline]
+    entered, may_go_on = threading.Event(), threading.Event()
+
+    def hang(etag: str, context: Any, *, deadline: float) -> BundleAnswer:
+        entered.set()
+        assert may_go_on.wait(10.0)
+        return backend(etag, context, deadline=deadline)
+
+    thread = threading.Thread(target=bundles.bind, args=(user("b"), hang))
+    thread.start()
+    assert entered.wait(10.0)
+    bundles.bind(user("b"), backend, deadline=deadline)
+    assert backend.asked == ["a"]
+    may_go_on.set()
+    thread.join()
 
 
 def test_threads_bind_and_check_at_once(
@@ -423,10 +599,10 @@ def test_a_check_waits_for_no_bind(bundles: ProtectedBundles, backend: Backend) 
     """While one thread waits for the backend, others check and bind other contexts."""
     entered, may_go_on = threading.Event(), threading.Event()
 
-    def hang(etag: str, context: Any) -> BundleAnswer:
+    def hang(etag: str, context: Any, *, deadline: float) -> BundleAnswer:
         entered.set()
         assert may_go_on.wait(10.0)
-        return backend(etag, context)
+        return backend(etag, context, deadline=deadline)
 
     thread = threading.Thread(target=bundles.bind, args=(user("slow"), hang))
     thread.start()
@@ -452,7 +628,8 @@ def test_a_child_checks_though_a_thread_held_the_lock(
             bundles.bind(user("b"), backend)
         return list(names(bundles.table(user("a"))))
 
-    with bundles._lock:
+    held = bundles._use(user("b"))
+    with bundles._lock, held.turn:
         assert in_child(check, fork=fork_without_hooks) == ["for-a"]
 
 
