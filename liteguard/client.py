@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import functools
-import math
 import weakref
 from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar, Union, overload
 
@@ -12,14 +11,10 @@ from liteguard.binding import ScopeBinding, active_scope
 from liteguard.calls import given_properties
 from liteguard.checks import GuardChecks
 from liteguard.errors import ConfigurationError
-from liteguard.options import (
-    LONGEST_WAIT_SECONDS,
-    ClientOptions,
-    resolve_options,
-    resolve_token,
-)
-from liteguard.scopes import LiteguardScope
+from liteguard.options import ClientOptions, resolve_options, resolve_token
+from liteguard.scopes import LiteguardScope, ProtectedBinding
 from liteguard.telemetry.execution import Execution, JoinedExecution
+from liteguard.timeouts import resolve_timeout
 from liteguard.within import run_within
 
 if TYPE_CHECKING:
@@ -93,6 +88,20 @@ class LiteguardClient(GuardChecks):
         self._shut_down_at_exit()
         self._lifecycle.start(strict=strict)
 
+    def wait_until_ready(self, timeout: Optional[float] = None) -> bool:
+        """Wait until a bundle is in force, and return whether one is.
+
+        For what must not begin with fallbacks: a readiness probe, or a worker that was
+        forked from a process without a bundle. A bundle of ``bootstrap`` counts. It
+        starts nothing: `start` does.
+
+        Args:
+            timeout: Longest that it blocks, in seconds; ``start_timeout_seconds`` if
+                not given. With 0 it does not block.
+        """
+        default = self._options.start_timeout_seconds
+        return self._lifecycle.wait_until_ready(resolve_timeout(timeout, default))
+
     def shutdown(self, timeout: Optional[float] = None) -> None:
         """Deliver what is recorded, stop the threads, give up leadership.
 
@@ -103,7 +112,8 @@ class LiteguardClient(GuardChecks):
             timeout: Longest that it blocks, in seconds; ``http_timeout_seconds`` if not
                 given. What could not be sent stays on disk for this host's next leader.
         """
-        self._lifecycle.shutdown(self._timeout(timeout))
+        default = self._options.http_timeout_seconds
+        self._lifecycle.shutdown(resolve_timeout(timeout, default))
 
     def flush_signals(self, timeout: Optional[float] = None) -> bool:
         """Send recorded signals and observations now.
@@ -115,7 +125,8 @@ class LiteguardClient(GuardChecks):
         Returns:
             Whether everything recorded by this process was delivered.
         """
-        return self._lifecycle.flush(self._timeout(timeout))
+        default = self._options.http_timeout_seconds
+        return self._lifecycle.flush(resolve_timeout(timeout, default))
 
     def status(self) -> ClientStatus:
         """Return what this process knows of itself. Never blocks, never revives."""
@@ -245,11 +256,12 @@ class LiteguardClient(GuardChecks):
     ) -> Union[ScopeBinding[LiteguardScope], T]:
         """Bind the active scope with *context*; as `run_with_scope`.
 
-        Blocks for one request if the context is new to this process.
+        Blocks for one request if the context is new to this process; ``async with``
+        awaits it instead, and so does an *fn* that is a coroutine function.
         """
-        scope = self.get_active_scope().bind_protected_context(context)
-        binding = self._binding(scope)
-        return binding if fn is None else run_within(binding, fn)
+        scope = self.get_active_scope()
+        binding = ProtectedBinding(scope, context, self._checker)
+        return binding if fn is None else binding.run(fn)
 
     def _shut_down_at_exit(self) -> None:
         if self._is_at_exit:
@@ -275,17 +287,6 @@ class LiteguardClient(GuardChecks):
                 field="scope",
             )
         return ScopeBinding(scope, self._checker)
-
-    def _timeout(self, timeout: Optional[float]) -> float:
-        if timeout is None:
-            return self._options.http_timeout_seconds
-        is_number = isinstance(timeout, (int, float)) and not isinstance(timeout, bool)
-        if not is_number or not 0 <= timeout < math.inf:
-            raise ConfigurationError(
-                f"timeout={timeout!r}: must be a number of seconds, 0 or more",
-                field="timeout",
-            )
-        return float(min(timeout, LONGEST_WAIT_SECONDS))
 
 
 def _shutdown(reference: weakref.ref[LiteguardClient]) -> None:

@@ -18,6 +18,7 @@ from liteguard.revival import Revival
 from liteguard.runtime import Runtime
 from liteguard.status import ClientStatus, Role
 from liteguard.telemetry.waiting import Standby
+from liteguard.timeouts import resolve_timeout
 
 if TYPE_CHECKING:
     from liteguard.host.snapshots import Snapshot
@@ -104,12 +105,24 @@ class Lifecycle:
             seconds = min(most_seconds, self._options.http_timeout_seconds)
             runtime.flusher.flush_until(time.monotonic() + seconds)
 
-    def bind(self, context: ProtectedContext) -> None:
+    def wait_until_ready(self, timeout_seconds: float) -> bool:
+        """Wait until there is a bundle, and return whether there is one."""
+        deadline = time.monotonic() + timeout_seconds
+        self._revival.revive()
+        while self.checker.table is None and time.monotonic() < deadline:
+            time.sleep(_LOOK_SECONDS)
+            self._revival.revive()
+        return self.checker.table is not None
+
+    def bind(self, context: ProtectedContext, timeout: Optional[float] = None) -> None:
         """Get the bundle of a protected context. Blocks for one request."""
+        seconds = resolve_timeout(timeout, self._options.http_timeout_seconds)
+        deadline = time.monotonic() + seconds
         self._revival.revive()
         runtime = self._revival.runtime
         if runtime is not None:
-            self._contexts.bind(context, runtime.transport.fetch_bundle)
+            fetch = runtime.transport.fetch_bundle
+            self._contexts.bind(context, fetch, deadline=deadline)
 
     def listen(self, callback: Listener) -> None:
         """Call *callback* with the names of the guards that changed."""

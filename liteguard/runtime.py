@@ -88,6 +88,7 @@ class Runtime:
         self.has_run = False
         self._refresh: Optional[PeriodicWorker] = None
         self._flush: Optional[PeriodicWorker] = None
+        self._context_worker: Optional[PeriodicWorker] = None
 
     @property
     def recording(self) -> Recording:
@@ -212,8 +213,9 @@ class Runtime:
         self.transport.close()
 
     def _tell_threads_to_end(self) -> list[PeriodicWorker]:
-        workers = [w for w in (self._refresh, self._flush) if w is not None]
-        self._refresh = self._flush = None
+        all_workers = (self._refresh, self._flush, self._context_worker)
+        workers = [worker for worker in all_workers if worker is not None]
+        self._refresh = self._flush = self._context_worker = None
         for worker in workers:
             worker.stop()
         return workers
@@ -232,8 +234,28 @@ class Runtime:
         self._tell()
         exits.join_celery()
         exits.prepare_gevent()
-        self._contexts.refresh_one(self.transport.fetch_bundle)
+        self._serve_contexts()
         return delay_seconds
+
+    def _serve_contexts(self) -> None:
+        """Let a thread of their own refresh protected contexts, where there are any."""
+        if not self.is_running:
+            self._context_round()
+        elif len(self._contexts) and self._context_worker is None:
+            worker = PeriodicWorker("liteguard-contexts", self._context_round)
+            self._context_worker = worker
+            try:
+                worker.start()
+            except RuntimeError:
+                # No more threads are to be had: this one does it.
+                self._context_worker = None
+                self._context_round()
+            if not self.is_running:
+                # Parked meanwhile, without this one.
+                worker.stop()
+
+    def _context_round(self) -> float:
+        return self._contexts.refresh_one(self.transport.fetch_bundle)
 
     def _has_lost_its_folder(self) -> bool:
         """Whether the folder is another user's by now, or was deleted."""

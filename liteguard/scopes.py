@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
+import sys
+from functools import partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar
+from typing import TYPE_CHECKING, Any, Callable, Optional, Protocol, TypeVar
 
 from liteguard.binding import ScopeBinding
 from liteguard.calls import given_properties
 from liteguard.checks import GuardChecks
 from liteguard.telemetry.execution import Execution
 from liteguard.types import ProtectedContext
-from liteguard.within import run_within
+from liteguard.within import run_in_thread, run_within
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -19,7 +22,15 @@ if TYPE_CHECKING:
     from liteguard.recall import Recalled
 
 T = TypeVar("T")
-Bind = Callable[[ProtectedContext], None]
+
+
+class Bind(Protocol):
+    """Gets the bundle of a protected context. Blocks for one request."""
+
+    def __call__(
+        self, context: ProtectedContext, timeout: Optional[float] = None
+    ) -> None:
+        """Block for *timeout* seconds at most; ``None`` takes the client's."""
 
 
 class LiteguardScope(GuardChecks):
@@ -111,21 +122,46 @@ class LiteguardScope(GuardChecks):
         """Return a scope without properties, bound to the same protected context."""
         return self._derived({})
 
-    def bind_protected_context(self, context: ProtectedContext) -> LiteguardScope:
+    def bind_protected_context(
+        self, context: ProtectedContext, *, timeout: Optional[float] = None
+    ) -> LiteguardScope:
         """Return a scope whose checks use the backend's bundle for *context*.
 
         Blocks for one request if the context is new to this process. If that fails,
-        checks of the scope answer the fallback.
+        checks of the scope answer the fallback, and it is tried again in the
+        background while the scope is used.
+
+        Args:
+            context: Signed by your application's backend.
+            timeout: Longest that it blocks, in seconds, and no longer than
+                ``http_timeout_seconds``.
 
         Raises:
             TypeError: *context* is no `ProtectedContext`.
         """
+        scope = self._bound_to(context)
+        self._bind(context, timeout)
+        return scope
+
+    async def bind_protected_context_async(
+        self, context: ProtectedContext, *, timeout: Optional[float] = None
+    ) -> LiteguardScope:
+        """Do the same in a thread, so that the event loop goes on.
+
+        Args:
+            context: As in `bind_protected_context`, like the rest.
+            timeout: See there.
+        """
+        scope = self._bound_to(context)
+        await run_in_thread(partial(self._bind, context, timeout))
+        return scope
+
+    def _bound_to(self, context: ProtectedContext) -> LiteguardScope:
         if not isinstance(context, ProtectedContext):
             raise TypeError(
                 "context must be a liteguard.ProtectedContext, "
                 f"got {type(context).__name__}"
             )
-        self._bind(context)
         return LiteguardScope(self._checker, self._bind, self.values, context)
 
     def clear_protected_context(self) -> LiteguardScope:
@@ -156,3 +192,40 @@ class LiteguardScope(GuardChecks):
         return LiteguardScope(
             self._checker, self._bind, values, self._protected_context
         )
+
+
+class ProtectedBinding(ScopeBinding[LiteguardScope]):
+    """Binds a protected context for the time of a ``with`` or ``async with`` block.
+
+    Args:
+        scope: The scope to derive from.
+        context: Its bundle is asked for when the block begins.
+        checker: The client that binds it.
+    """
+
+    def __init__(
+        self, scope: LiteguardScope, context: ProtectedContext, checker: Checker
+    ) -> None:
+        super().__init__(scope._bound_to(context), checker)  # noqa: SLF001  one module
+        self._refresh = partial(scope._bind, context)  # noqa: SLF001
+
+    def __enter__(self) -> LiteguardScope:
+        """Get the bundle, which blocks for one request, and bind the scope."""
+        self._refresh()
+        return self._enter(sys._getframe(1))
+
+    async def __aenter__(self) -> LiteguardScope:
+        """Get the bundle while the event loop goes on, and bind the scope."""
+        frame = sys._getframe(1)
+        await run_in_thread(self._refresh)
+        return self._enter(frame)
+
+    def run(self, fn: Callable[[], T]) -> T:
+        """Run *fn* with the scope bound; a coroutine function is awaited within."""
+        if inspect.iscoroutinefunction(fn):
+            return self._run_async(fn)  # type: ignore[return-value]  # T is awaitable
+        return run_within(self, fn)
+
+    async def _run_async(self, fn: Callable[[], Any]) -> Any:
+        async with self:
+            return await fn()

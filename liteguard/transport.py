@@ -111,20 +111,27 @@ class Transport:
         return thread_ident in self._threads_in_requests
 
     def fetch_bundle(
-        self, etag: str, protected_context: Optional[Mapping[str, Any]] = None
+        self,
+        etag: str,
+        protected_context: Optional[Mapping[str, Any]] = None,
+        *,
+        deadline: float = math.inf,
     ) -> BundleAnswer:
         """Ask for the guards, unless they still carry *etag*.
 
         Args:
             etag: The tag of the bundle in force, or "".
             protected_context: In its wire form, or ``None`` for the public bundle.
+            deadline: When to give up at the latest, in monotonic seconds.
 
         Raises:
             TransportError: No usable answer came.
         """
         content = dict(self._credentials, **_context_member(protected_context))
         headers = {"If-None-Match": etag} if _is_tag(etag) else {}
-        status, answer_headers, body = self._post("guards", _encode(content), headers)
+        status, answer_headers, body = self._post(
+            "guards", _encode(content), headers, deadline
+        )
         if status == _NOT_MODIFIED:
             return BundleAnswer(None, etag)
         return BundleAnswer(body, answer_headers.get("ETag", ""))

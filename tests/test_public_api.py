@@ -25,6 +25,7 @@ CLIENT = {
     "start",
     "start_execution",
     "status",
+    "wait_until_ready",
     "with_execution",
     "with_properties",
     "with_protected_context",
@@ -32,6 +33,7 @@ CLIENT = {
 SCOPE = {
     "add_properties",
     "bind_protected_context",
+    "bind_protected_context_async",
     "clear_properties",
     "clear_protected_context",
     "evaluate",
