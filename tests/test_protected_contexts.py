@@ -183,11 +183,11 @@ def test_a_context_is_refreshed_while_it_is_used(
     """And costs nothing more when nobody uses it."""
     scope = client.create_scope().bind_protected_context(ALICE)
     until(lambda: is_open(scope, ALICE) and server.fetches(protected=True) >= 3)
-    rounds = server.fetches(protected=False)
-    until(lambda: server.fetches(protected=False) >= rounds + 2)
     asked = server.fetches(protected=True)
-    until(lambda: server.fetches(protected=False) >= rounds + 5)
-    assert server.fetches(protected=True) == asked
+    polls = server.fetches(protected=False)
+    until(lambda: server.fetches(protected=False) >= polls + 8)
+    # The last use is followed by one refresh at most.
+    assert server.fetches(protected=True) <= asked + 1
 
 
 def test_only_who_binds_a_context_has_a_thread_for_it(

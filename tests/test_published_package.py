@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import liteguard
 from devserver import DevServer
 from published import VERSION, finish, start_published
 from waiting import until
@@ -36,6 +38,19 @@ client.shutdown()
 version = importlib.metadata.version("liteguard")
 print(json.dumps({"version": version, "answers": answers}))
 """
+
+NAMES = """
+import json, liteguard
+
+def public(holder):
+    return [name for name in dir(holder) if not name.startswith("_")]
+
+names = {"module": liteguard.__all__}
+for holder in (liteguard.LiteguardClient, liteguard.LiteguardScope):
+    names[holder.__name__] = public(holder)
+print(json.dumps(names))
+"""
+MIGRATING = Path(__file__).parent.parent / "docs" / "migrating.md"
 
 
 @pytest.fixture(scope="module")
@@ -112,3 +127,18 @@ def test_observation_of_the_published_client_is_stored(server: DevServer) -> Non
 def test_published_client_gets_no_error_answers(server: DevServer) -> None:
     """The server has nothing to complain about."""
     assert server.log() == ""
+
+
+def test_published_names_are_exported_or_named_as_left_out() -> None:
+    """The page for those who change over lists every name that is not here."""
+    names = json.loads(finish(start_published(NAMES)))
+    page = MIGRATING.read_text()
+    missing = set(names["module"]) - set(liteguard.__all__)
+    assert {name for name in missing if f"`{name}`" not in page} == set()
+
+
+@pytest.mark.parametrize("name", ["LiteguardClient", "LiteguardScope"])
+def test_published_methods_are_all_there(name: str) -> None:
+    """Each method and property of the published classes has its like here."""
+    names = json.loads(finish(start_published(NAMES)))
+    assert set(names[name]) - set(dir(getattr(liteguard, name))) == set()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import os
+import time
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Optional
 
 import pytest
@@ -12,10 +14,11 @@ import pytest
 from disks import SmallDisk
 from forking import fork_without_hooks, in_child
 from liteguard.evaluation.table import CompiledGuard, GuardTable
-from liteguard.host import rate_limits
+from liteguard.host import rate_limits, window_files
 from liteguard.host.partitions import Digests, partition_values
 from liteguard.host.rate_limits import LimitAnswer, RateLimits
-from liteguard.host.window_table import Shape
+from liteguard.host.window_table import Shape, host_clock
+from liteguard.process import shared_locks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -365,6 +368,47 @@ def test_old_files_are_removed(shared: RateLimits, tmp_path: Path) -> None:
     names = {path.name for path in tmp_path.iterdir()}
     assert {kept.name, "limits"} < names
     assert len(names) == 3
+
+
+def test_another_boot_begins_anew(
+    shared: RateLimits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The times of the one before mean nothing, and its file is left alone."""
+    assert admitted(shared, limited(5)) == 5
+    monkeypatch.setattr(window_files, "boot_id", lambda: "another-boot")
+    assert admitted(limits_in(tmp_path), limited(5)) == 5
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.parametrize("missing", ["boot", "ctypes", "robust", "clock"])
+def test_where_nothing_can_be_shared_a_process_counts_for_itself(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    missing: str,
+) -> None:
+    """One line says why, on each platform that lacks what it takes."""
+    admit(limits_in(tmp_path), limited())
+    if missing == "boot":
+        monkeypatch.setattr(window_files, "boot_id", lambda: "")
+    elif missing == "clock":
+        monkeypatch.setattr(window_files, "_TIME_NAMESPACE", tmp_path)
+    else:
+        found = None if missing == "ctypes" else SimpleNamespace(PyDLL=SimpleNamespace)
+        monkeypatch.setattr(shared_locks, "ctypes", found)
+        shared_locks._calls.cache_clear()
+    limits = limits_in(tmp_path)
+    assert [admitted(limits, limited(5), 3) for _ in range(3)] == [3, 2, 0]
+    (record,) = caplog.records
+    assert "rate limits hold for each process alone" in record.getMessage()
+    shared_locks._calls.cache_clear()
+
+
+def test_the_clock_goes_on_while_the_machine_is_suspended() -> None:
+    """It is the kernel's time since the boot, which no wall clock moves."""
+    before = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+    now = host_clock()
+    assert before <= now <= time.clock_gettime_ns(time.CLOCK_BOOTTIME)
 
 
 # -- forks

@@ -266,6 +266,69 @@ def test_more_may_be_stopped_than_there_is_room_for(tmp_path: Path) -> None:
             child.kill()
 
 
+# -- one thread, interrupted
+
+
+def test_a_check_may_interrupt_another_of_its_own_thread(tmp_path: Path) -> None:
+    """A signal handler or finalizer that checks the same guard goes round the lock."""
+    nested: list[bool] = []
+
+    def clock() -> int:
+        if not nested:
+            nested.append(False)
+            nested[0] = take(table)
+        return host_clock()
+
+    table = open_table(tmp_path, "test", SHAPE, clock=clock)
+    assert take(table)
+    assert nested == [True]
+    assert taken(table) == 3
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
+def test_what_a_signal_handler_raises_leaves_no_lock_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
+) -> None:
+    """It is the application's to handle; the next check goes on at once."""
+    raising = [True]
+
+    def clock() -> int:
+        if raising.pop():
+            raise error
+        raising.append(False)
+        return host_clock()
+
+    table = open_table(tmp_path, "test", SHAPE, clock=clock)
+    with pytest.raises(error):
+        take(table)
+    locks: Any = table.windows._stripes._locks
+    monkeypatch.setattr(locks, "_wait", None)
+    raising.append(False)
+    assert taken(table) == 5
+
+
+@pytest.mark.parametrize("index", [0, 1])
+def test_what_a_signal_handler_raises_in_the_lock_itself_is_survived(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, index: int
+) -> None:
+    """Right before or right after it was taken."""
+    table = table_in(tmp_path)
+    locks: Any = table.windows._stripes._locks
+    acquire = locks.acquire
+
+    def interrupted(*arguments: Any) -> Any:
+        if index:
+            acquire(*arguments)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(locks, "acquire", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        take(table)
+    monkeypatch.setattr(locks, "acquire", acquire)
+    monkeypatch.setattr(locks, "_wait", None)
+    assert taken(table) == 5
+
+
 # -- forks
 
 
