@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import ipaddress
 import secrets
 from typing import TYPE_CHECKING, Annotated, Optional
@@ -11,15 +12,19 @@ from fastapi import Depends, Request
 
 from liteguard.devserver.bundles import BundleCache
 from liteguard.devserver.database import Database
+from liteguard.devserver.gate import Gate
 from liteguard.devserver.problems import RequestProblem
+from liteguard.devserver.processes import note_process
 from liteguard.devserver.senders import Sender, sender_of
-from liteguard.devserver.tokens import authorise
+from liteguard.devserver.tokens import authorise, note_use
 
 if TYPE_CHECKING:
     import sqlite3
 
     from liteguard.devserver.environments import Environment
     from liteguard.devserver.wire import DataRequest
+
+SESSION_COOKIE = "liteguard_session"
 
 # The dependencies are coroutines because each plain function would cost a request one
 # more trip to the thread pool.
@@ -45,6 +50,7 @@ class Caller:
     """
 
     def __init__(self, request: Request) -> None:
+        self._token = ""
         self._authorization = request.headers.get("Authorization", "")
         self._environment = request.headers.get("X-Liteguard-Environment", "")
         self.if_none_match: Optional[str] = request.headers.get("If-None-Match")
@@ -68,7 +74,29 @@ class Caller:
         ):
             reason = "differs from the bearer token"
             raise RequestProblem(401, reason, field="projectClientToken")
+        self._token = token
         return authorise(connection, token, self._environment_name(asked))
+
+    def note(
+        self,
+        connection: sqlite3.Connection,
+        environment: Environment,
+        *,
+        polls: int = 0,
+        signals: int = 0,
+    ) -> None:
+        """Note that the client has spoken; after `open_environment`.
+
+        Args:
+            connection: Inside a write transaction.
+            environment: What it spoke about.
+            polls: How often it asked for guards just now.
+            signals: How many signals it sent just now.
+        """
+        note_use(connection, self._token)
+        note_process(
+            connection, environment.id, self.sender, polls=polls, signals=signals
+        )
 
     def _environment_name(self, asked: DataRequest) -> str:
         if self._environment and asked.environment not in ("", self._environment):
@@ -82,33 +110,75 @@ async def caller_of(request: Request) -> Caller:
     return Caller(request)
 
 
-async def require_local(request: Request) -> None:
-    """Refuse what does not come from a program on this machine.
+async def gate_of(request: Request) -> Gate:
+    """Return the gate of the application that serves *request*."""
+    gate: Gate = request.app.state.gate
+    return gate
 
-    The management API has no passwords. A web page of somebody else's, open in a
-    browser on this machine, is given away by the host it names or the origin it
-    states.
+
+async def refuse_foreign_pages(request: Request) -> None:
+    """Refuse what a web page of somebody else's has a browser send.
+
+    Such a page is given away by the origin that the browser states. Without a password
+    everything must come from this machine and name it: a page elsewhere could have its
+    own name point here.
 
     Raises:
         RequestProblem: 403.
     """
-    peer = request.client.host if request.client else ""
-    named = _hostname("//" + request.headers.get("Host", ""))
+    host = request.headers.get("Host", "")
     origin = request.headers.get("Origin")
-    hosts = [peer, named, peer if origin is None else _hostname(origin)]
-    if not all(_is_local(host) for host in hosts):
-        reason = "the management API answers programs on the same machine only"
+    if origin is not None and _place(origin) != _place("//" + host):
+        raise RequestProblem(403, "the request comes from another site's page")
+    if request.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin"):
+        raise RequestProblem(403, "the request comes from another site's page")
+    if (await gate_of(request)).asks_for_password:
+        return
+    peer = request.client.host if request.client else ""
+    if not (is_local(peer) and is_local(_place("//" + host)[0])):
+        reason = "without a password, only programs on the same machine may manage"
         raise RequestProblem(403, reason)
 
 
-def _hostname(url: str) -> str:
+async def require_manager(request: Request) -> None:
+    """Refuse who may not manage.
+
+    Raises:
+        RequestProblem: 403 for another site's page or another machine, 401 without
+            the password where there is one, 429 after too many wrong ones.
+    """
+    await refuse_foreign_pages(request)
+    gate = await gate_of(request)
+    if not gate.asks_for_password:
+        return
+    if gate.is_open_to(request.cookies.get(SESSION_COOKIE, "")):
+        return
+    scheme, _, credentials = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "basic":
+        raise RequestProblem(401, "the management password is missing")
+    gate.check_password(_basic_password(credentials))
+
+
+def _basic_password(credentials: str) -> str:
     try:
-        return urlsplit(url).hostname or ""
+        decoded = base64.b64decode(credentials, validate=True).decode()
     except ValueError:
         return ""
+    return decoded.partition(":")[2]
 
 
-def _is_local(host: str) -> bool:
+def _place(url: str) -> tuple[str, Optional[int]]:
+    """Return host and port that a URL names; neither if it is malformed."""
+    try:
+        parts = urlsplit(url)
+        place = parts.hostname or "", parts.port
+    except ValueError:
+        return "", None
+    return place
+
+
+def is_local(host: str) -> bool:
+    """Tell whether a host is this machine alone: a loopback address or its name."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -118,3 +188,4 @@ def _is_local(host: str) -> bool:
 DatabaseOf = Annotated[Database, Depends(database_of)]
 BundlesOf = Annotated[BundleCache, Depends(bundles_of)]
 CallerOf = Annotated[Caller, Depends(caller_of)]
+GateOf = Annotated[Gate, Depends(gate_of)]

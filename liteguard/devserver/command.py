@@ -17,6 +17,9 @@ Tokens are stored as digests, so the line cannot repeat an earlier one: each sta
 issues a fresh token, and those of earlier starts stay valid. Set LITEGUARD_TOKEN (or
 --token, which other users can see in the process list) to keep one token over
 restarts.
+
+The url is that of a web page as well: guards, what applications do with them, and
+tokens.
 """
 
 
@@ -31,8 +34,7 @@ class CannotStartError(click.ClickException):
     "--host",
     default="127.0.0.1",
     show_default=True,
-    help="Address to listen on. The management API answers this machine only, "
-    "whatever the address.",
+    help="Address to listen on. Any but this machine's own needs a password.",
 )
 @click.option(
     "--port",
@@ -69,6 +71,27 @@ class CannotStartError(click.ClickException):
     help="Token to accept; by default each start issues a fresh one.",
 )
 @click.option(
+    "--password",
+    envvar="LITEGUARD_DEV_PASSWORD",
+    show_envvar=True,
+    help="Password of the web page and the management API; without one they answer "
+    "this machine only.",
+)
+@click.option(
+    "--keep-days",
+    type=click.FloatRange(0, min_open=True),
+    default=30,
+    show_default=True,
+    help="Days for which signals, polls and observations are kept.",
+)
+@click.option(
+    "--keep-megabytes",
+    type=click.FloatRange(0, min_open=True),
+    default=4000,
+    show_default=True,
+    help="Size of the database beyond which the oldest signals are deleted.",
+)
+@click.option(
     "--log-requests", is_flag=True, help="Log each request to standard error."
 )
 def dev(
@@ -79,11 +102,17 @@ def dev(
     seed_path: Optional[Path],
     environment: str,
     token: Optional[str],
+    password: Optional[str],
+    keep_days: float,
+    keep_megabytes: float,
     log_requests: bool,
 ) -> None:
     """Run a local backend with a database of its own, until SIGINT or SIGTERM."""
     try:
-        from liteguard.devserver import serving  # noqa: PLC0415 - needs the extra
+        from liteguard.devserver import (  # noqa: PLC0415 - they need the extra
+            retention,
+            serving,
+        )
     except ModuleNotFoundError as error:
         install = "pip install 'liteguard[dev]'"
         raise CannotStartError(f"{error.name} is missing; {install}") from error
@@ -95,6 +124,8 @@ def dev(
         environment=environment,
         token=token or None,
         log_requests=log_requests,
+        password=password or None,
+        limits=retention.Limits(keep_days, keep_megabytes),
     )
     try:
         serving.serve(settings)

@@ -42,8 +42,9 @@ def fetch_guards(
         bundle = bundles.current(connection, environment)
     has_it = bundle.matches(caller.if_none_match)
     status = polls.NOT_MODIFIED if has_it else polls.FETCHED
-    with database.writing() as connection:
+    with database.writing("polls") as connection:
         polls.record_poll(connection, environment.id, status, caller.sender)
+        caller.note(connection, environment, polls=1)
     etag = {"ETag": f'"{bundle.etag}"'}
     if has_it:
         return Response(status_code=status, headers=etag)
@@ -55,9 +56,10 @@ def take_signals(
     sent: SignalsRequest, caller: CallerOf, database: DatabaseOf
 ) -> Accepted:
     """Store a batch of signals; answered once they are on disk."""
-    with database.writing() as connection:
+    with database.writing("signals") as connection:
         environment = caller.open_environment(connection, sent)
         signals.store_signals(connection, environment.id, sent.signals, caller.sender)
+        caller.note(connection, environment, signals=len(sent.signals))
     return Accepted()
 
 
@@ -66,7 +68,8 @@ def take_observations(
     sent: ObservationsRequest, caller: CallerOf, database: DatabaseOf
 ) -> Accepted:
     """Add up a batch of observations; answered once they are on disk."""
-    with database.writing() as connection:
+    with database.writing("observations") as connection:
         environment = caller.open_environment(connection, sent)
+        caller.note(connection, environment)
         observations.store_observations(connection, environment.id, sent.observations)
     return Accepted()

@@ -13,10 +13,13 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from liteguard.devserver.migrations import migrate
+from liteguard.devserver.news import News
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from liteguard.devserver.news import Topic
 
 BUSY_TIMEOUT_SECONDS = 10.0
 """How long to wait for another process that writes to the same file."""
@@ -30,6 +33,9 @@ class Database:
     Args:
         path: The database file.
 
+    Attributes:
+        news: Tells what writes have changed.
+
     Raises:
         OSError: The file cannot be created.
         sqlite3.Error: The file cannot be opened or is no SQLite database.
@@ -37,6 +43,7 @@ class Database:
     """
 
     def __init__(self, path: Path) -> None:
+        self.news = News()
         path.touch(mode=0o600)  # properties of users are nobody else's business
         self._path = path
         self._write_lock = threading.Lock()  # guards _writer and its transaction
@@ -51,8 +58,12 @@ class Database:
             raise
 
     @contextmanager
-    def writing(self) -> Iterator[sqlite3.Connection]:
+    def writing(self, *topics: Topic) -> Iterator[sqlite3.Connection]:
         """Run a block as one durable transaction, after all other writers.
+
+        Args:
+            topics: What the block changes; told to the readers of `news` once it is
+                on disk.
 
         Yields:
             The connection; the block's changes are all kept, or none if it raises.
@@ -66,6 +77,7 @@ class Database:
                 if self._writer.in_transaction:
                     self._writer.execute("ROLLBACK")
                 raise
+        self.news.tell(topics)
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:

@@ -86,11 +86,21 @@ def update_guard(
     changed = stored.model_copy(
         update={field: getattr(fields, field) for field in fields.model_fields_set}
     )
-    connection.execute(
-        "UPDATE guards SET document = ? WHERE environment_id = ? AND name = ?",
-        (changed.encode(), environment_id, name),
-    )
+    replace_guard(connection, environment_id, changed)
     return changed
+
+
+def replace_guard(
+    connection: sqlite3.Connection, environment_id: int, guard: Guard
+) -> bool:
+    """Put a guard in the place of the one of its name; return whether it differed."""
+    document = guard.encode()
+    cursor = connection.execute(
+        "UPDATE guards SET document = ?"
+        " WHERE environment_id = ? AND name = ? AND document <> ?",
+        (document, environment_id, guard.name, document),
+    )
+    return cursor.rowcount == 1
 
 
 def delete_guard(
@@ -101,12 +111,19 @@ def delete_guard(
     Raises:
         RequestProblem: 404, there is none of that name.
     """
+    if not remove_guard(connection, environment_id, name):
+        raise RequestProblem(404, "there is no such guard", field="name")
+
+
+def remove_guard(
+    connection: sqlite3.Connection, environment_id: int, name: str
+) -> bool:
+    """Remove a guard if it is there; return whether it was."""
     cursor = connection.execute(
         "DELETE FROM guards WHERE environment_id = ? AND name = ?",
         (environment_id, name),
     )
-    if cursor.rowcount == 0:
-        raise RequestProblem(404, "there is no such guard", field="name")
+    return cursor.rowcount == 1
 
 
 def adopt_guard(

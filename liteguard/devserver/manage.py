@@ -6,8 +6,16 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Depends
 
-from liteguard.devserver import environments, manage_guards, manage_records, tokens
-from liteguard.devserver.access import DatabaseOf, require_local
+from liteguard.devserver import (
+    environments,
+    manage_activity,
+    manage_changes,
+    manage_guards,
+    manage_records,
+    manage_transfer,
+    tokens,
+)
+from liteguard.devserver.access import DatabaseOf, require_manager
 from liteguard.devserver.environments import (
     Environment,
     EnvironmentFields,
@@ -17,15 +25,21 @@ from liteguard.devserver.problems import ProblemBody
 from liteguard.devserver.tokens import IssuedToken, NewToken, Token, TokenFields
 from liteguard.devserver.wire import Served
 
-REFUSALS = (403, 404, 409, 413, 422)
+REFUSALS = (401, 403, 404, 409, 413, 422, 429)
 
 router = APIRouter(
     prefix="/manage/v1",
-    dependencies=[Depends(require_local)],
+    dependencies=[Depends(require_manager)],
     responses={status: {"model": ProblemBody} for status in REFUSALS},
 )
-router.include_router(manage_guards.router)
-router.include_router(manage_records.router)
+for part in (
+    manage_guards,
+    manage_records,
+    manage_activity,
+    manage_changes,
+    manage_transfer,
+):
+    router.include_router(part.router)
 
 
 class EnvironmentList(Served):
@@ -51,7 +65,7 @@ def list_environments(database: DatabaseOf) -> EnvironmentList:
 @router.post("/environments", status_code=201, tags=["environments"])
 def create_environment(new: NewEnvironment, database: DatabaseOf) -> Environment:
     """Create an environment, with no guards and no tokens."""
-    with database.writing() as connection:
+    with database.writing("environments") as connection:
         return environments.create_environment(connection, new)
 
 
@@ -67,7 +81,7 @@ def update_environment(
     environment: str, fields: EnvironmentFields, database: DatabaseOf
 ) -> Environment:
     """Change an environment's refresh rate."""
-    with database.writing() as connection:
+    with database.writing("environments") as connection:
         return environments.set_refresh_rate(connection, environment, fields)
 
 
@@ -81,12 +95,12 @@ def list_tokens(database: DatabaseOf) -> TokenList:
 @router.post("/tokens", status_code=201, tags=["tokens"])
 def create_token(new: NewToken, database: DatabaseOf) -> IssuedToken:
     """Create a token and tell it, this once."""
-    with database.writing() as connection:
-        return tokens.issue_token(connection, new)
+    with database.writing("tokens") as connection:
+        return tokens.create_token(connection, new)
 
 
 @router.patch("/tokens/{token_id}", tags=["tokens"])
 def update_token(token_id: int, fields: TokenFields, database: DatabaseOf) -> Token:
     """Disable a token, or enable it again."""
-    with database.writing() as connection:
+    with database.writing("tokens") as connection:
         return tokens.set_disabled(connection, token_id, fields)

@@ -32,7 +32,7 @@ def list_guards(environment: str, database: DatabaseOf) -> GuardList:
 @router.post("", status_code=201, response_model_exclude_none=True)
 def create_guard(environment: str, guard: Guard, database: DatabaseOf) -> Guard:
     """Create a guard."""
-    with database.writing() as connection:
+    with database.writing("guards") as connection:
         owner = find_environment(connection, environment)
         return guards.create_guard(connection, owner.id, guard)
 
@@ -40,7 +40,7 @@ def create_guard(environment: str, guard: Guard, database: DatabaseOf) -> Guard:
 @router.post("/{name:path}/adopt", response_model_exclude_none=True)
 def adopt_guard(environment: str, name: str, database: DatabaseOf) -> Guard:
     """Adopt a guard, creating it if clients asked for one of that name."""
-    with database.writing() as connection:
+    with database.writing("guards") as connection:
         owner = find_environment(connection, environment)
         return guards.adopt_guard(connection, owner.id, name)
 
@@ -58,7 +58,7 @@ def update_guard(
     environment: str, name: str, fields: GuardFields, database: DatabaseOf
 ) -> Guard:
     """Replace the given fields of a guard."""
-    with database.writing() as connection:
+    with database.writing("guards") as connection:
         owner = find_environment(connection, environment)
         return guards.update_guard(connection, owner.id, name, fields)
 
@@ -66,6 +66,6 @@ def update_guard(
 @router.delete("/{name:path}", status_code=204, response_model=None)
 def delete_guard(environment: str, name: str, database: DatabaseOf) -> None:
     """Delete a guard."""
-    with database.writing() as connection:
+    with database.writing("guards") as connection:
         owner = find_environment(connection, environment)
         guards.delete_guard(connection, owner.id, name)

@@ -31,13 +31,28 @@ def list_signals(
     guard: Optional[str] = None,
     kind: Optional[str] = None,
     since: Since = 0,
+    before: Optional[Since] = None,
+    newest_first: bool = False,
+    rate_limited: bool = False,
     limit: Limit = DEFAULT_LIMIT,
 ) -> SignalList:
-    """List signals with ids above *since*, in the order of arrival."""
+    """List signals with ids above *since*, in the order of arrival.
+
+    *newest_first* turns the order round: the newest ones before id *before* come, at
+    most *limit* of them. *rate_limited* lists those that a rate limit decided on.
+    """
     with database.reading() as connection:
         owner = find_environment(connection, environment)
         return signals.list_signals(
-            connection, owner.id, guard=guard, kind=kind, since=since, limit=limit
+            connection,
+            owner.id,
+            guard=guard,
+            kind=kind,
+            since=since,
+            before=before,
+            newest_first=newest_first,
+            rate_limited=rate_limited,
+            limit=limit,
         )
 
 

@@ -6,18 +6,12 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field, ValidationError
 
-from liteguard.devserver.environments import (
-    NewEnvironment,
-    ensure_environment,
-    find_environment,
-)
-from liteguard.devserver.guards import ensure_guard
+from liteguard.devserver.environments import NewEnvironment
 from liteguard.devserver.problems import first_problem
-from liteguard.devserver.tokens import TokenText, ensure_token
+from liteguard.devserver.tokens import TokenText  # noqa: TC001 - pydantic reads it
 from liteguard.devserver.wire import Guard, Managed
 
 if TYPE_CHECKING:
-    import sqlite3
     from pathlib import Path
 
 
@@ -63,21 +57,3 @@ def read_seed(path: Path) -> Seed:
         problem = first_problem(error.errors())
         place = f"{problem.field}: " if problem.field else ""
         raise SeedError(f"seed file {path}: {place}{problem.reason}") from error
-
-
-def plant(connection: sqlite3.Connection, seed: Seed) -> None:
-    """Add what the database does not have yet; nothing is overwritten.
-
-    Args:
-        connection: Inside a write transaction.
-        seed: What to add.
-    """
-    for environment in seed.environments:
-        ensure_environment(connection, environment)
-        owner = find_environment(connection, environment.name)
-        for guard in environment.guards:
-            ensure_guard(connection, owner.id, guard)
-        for token in environment.tokens:
-            ensure_token(connection, token, environment.name)
-    for token in seed.tokens:
-        ensure_token(connection, token, None)

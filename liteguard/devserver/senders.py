@@ -20,11 +20,13 @@ class Sender:
         pid: Its process id, as text.
         process: Its opaque id, unique beyond reuse of process ids.
         user_agent: Name and version of the client.
+        address: Where it is, as the connection or a trusted proxy tells.
     """
 
     pid: Optional[str] = None
     process: Optional[str] = None
     user_agent: Optional[str] = None
+    address: str = ""
 
 
 def sender_of(request: Request) -> Sender:
@@ -33,6 +35,7 @@ def sender_of(request: Request) -> Sender:
         pid=_bounded(request, "X-Liteguard-Pid"),
         process=_bounded(request, "X-Liteguard-Process"),
         user_agent=_bounded(request, "User-Agent"),
+        address=request.client.host if request.client else "",
     )
 
 

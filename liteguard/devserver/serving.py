@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, NoReturn, Optional
 import uvicorn
 from pydantic import TypeAdapter, ValidationError
 
+from liteguard.devserver.access import is_local
 from liteguard.devserver.app import create_app
 from liteguard.devserver.database import Database
 from liteguard.devserver.environments import (
@@ -27,7 +28,8 @@ from liteguard.devserver.environments import (
 )
 from liteguard.devserver.migrations import SchemaTooNewError
 from liteguard.devserver.problems import RequestProblem, first_problem
-from liteguard.devserver.seed import SeedError, plant, read_seed
+from liteguard.devserver.retention import Limits, Pruner
+from liteguard.devserver.seed import SeedError, read_seed
 from liteguard.devserver.tokens import (
     NewToken,
     TokenText,
@@ -35,10 +37,13 @@ from liteguard.devserver.tokens import (
     ensure_token,
     issue_token,
 )
+from liteguard.devserver.transfer import import_all
 
 if TYPE_CHECKING:
     from pathlib import Path
     from types import FrameType
+
+    from liteguard.devserver.news import News
 
 BACKLOG = 2048
 """How many connections may wait to be accepted."""
@@ -63,6 +68,8 @@ class Settings:
         environment: The environment that the token is for, created if missing.
         token: The token to accept; ``None`` makes a new one.
         log_requests: Log each request to standard error.
+        password: What the management API asks for; ``None`` keeps it to this machine.
+        limits: How much of what clients send is kept.
     """
 
     host: str
@@ -72,6 +79,8 @@ class Settings:
     environment: str
     token: Optional[str] = field(repr=False)
     log_requests: bool
+    password: Optional[str] = field(repr=False)
+    limits: Limits
 
 
 class AnnouncingServer(uvicorn.Server):
@@ -80,11 +89,13 @@ class AnnouncingServer(uvicorn.Server):
     Args:
         config: As for the base class.
         announcement: What to write to standard output then.
+        news: Whose readers are sent home when the server stops.
     """
 
-    def __init__(self, config: uvicorn.Config, announcement: str) -> None:
+    def __init__(self, config: uvicorn.Config, announcement: str, news: News) -> None:
         super().__init__(config)
         self._announcement = announcement
+        self._news = news
 
     async def startup(self, sockets: Optional[list[socket.socket]] = None) -> None:
         """Start accepting, then announce."""
@@ -92,6 +103,11 @@ class AnnouncingServer(uvicorn.Server):
         if self.started:
             sys.stdout.write(self._announcement + "\n")
             sys.stdout.flush()
+
+    async def shutdown(self, sockets: Optional[list[socket.socket]] = None) -> None:
+        """End the streams of news, which would go on for ever, then the rest."""
+        self._news.close()
+        await super().shutdown(sockets=sockets)
 
 
 def serve(settings: Settings) -> None:
@@ -108,13 +124,25 @@ def serve(settings: Settings) -> None:
         # The server restores these and raises the signal again once it has stopped.
         signal.signal(number, _leave)
     logging.basicConfig(stream=sys.stderr, format="%(levelname)s %(message)s")
+    _require_password(settings)
     database = _open(settings)
+    pruner = Pruner(database, settings.limits)
     try:
         token = _prepare(database, settings)
         with listen(settings.host, settings.port) as listener:
+            pruner.start()
             _run(database, listener, settings, token)
     finally:
+        pruner.stop()
         database.close()
+
+
+def _require_password(settings: Settings) -> None:
+    if settings.password is None and not is_local(settings.host):
+        raise StartError(
+            f"--host {settings.host} lets other machines manage guards: set a password"
+            " with LITEGUARD_DEV_PASSWORD"
+        )
 
 
 def _leave(_: int, __: Optional[FrameType]) -> NoReturn:
@@ -134,7 +162,7 @@ def _prepare(database: Database, settings: Settings) -> str:
         seed = read_seed(settings.seed_path) if settings.seed_path else None
         with database.writing() as connection:
             if seed:
-                plant(connection, seed)
+                import_all(connection, seed, replace=False)
             for name in (DEFAULT_NAME, settings.environment):
                 ensure_environment(connection, NewEnvironment(name=name))
             return _accept_token(connection, settings)
@@ -151,9 +179,10 @@ def _prepare(database: Database, settings: Settings) -> str:
 
 def _accept_token(connection: sqlite3.Connection, settings: Settings) -> str:
     if settings.token is None:
-        return issue_token(connection, NewToken(environment=settings.environment)).token
+        new = NewToken(environment=settings.environment)
+        return issue_token(connection, new, source="start").token
     token = TypeAdapter(TokenText).validate_python(settings.token)
-    ensure_token(connection, token, settings.environment)
+    ensure_token(connection, token, settings.environment, source="start")
     authorise(connection, token, settings.environment)
     return token
 
@@ -182,7 +211,7 @@ def _run(
     if settings.log_requests:
         logging.getLogger("uvicorn.access").setLevel(logging.INFO)
     config = uvicorn.Config(
-        create_app(database),
+        create_app(database, settings.password),
         access_log=settings.log_requests,
         log_config=None,  # ours goes to standard error
         log_level=None,
@@ -199,7 +228,8 @@ def _run(
         "pid": os.getpid(),
         "environment": settings.environment,
     }
-    AnnouncingServer(config, json.dumps(announcement)).run(sockets=[listener])
+    server = AnnouncingServer(config, json.dumps(announcement), database.news)
+    server.run(sockets=[listener])
 
 
 def _url(listener: socket.socket) -> str:

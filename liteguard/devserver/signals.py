@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from pydantic import Field
 
+from liteguard.devserver.measurements import columns_of
 from liteguard.devserver.wire import Served, Signal
 
 if TYPE_CHECKING:
@@ -21,12 +22,14 @@ _INSERT = """
         environment_id, signal_id, guard_name, kind, result, timestamp_ms,
         execution_id, parent_signal_id, sequence_number, callsite_id, dropped_signals,
         properties, measurement, rate_limit_decisions, trace,
+        duration_ns, error_class, limited, would_limit,
         received_ms, pid, process, user_agent
     ) VALUES (
         :environment_id, :signal_id, :guard_name, :kind, :result, :timestamp_ms,
         :execution_id, :parent_signal_id, :sequence_number, :callsite_id,
         :dropped_signals_since_last,
         :properties, :measurement, :rate_limit_decisions, :trace,
+        :duration_ns, :error_class, :limited, :would_limit,
         :received_ms, :pid, :process, :user_agent
     )
     ON CONFLICT (environment_id, signal_id) DO UPDATE SET deliveries = deliveries + 1
@@ -34,10 +37,12 @@ _INSERT = """
 _SELECT = """
     SELECT *, dropped_signals AS dropped_signals_since_last FROM signals
     WHERE environment_id = :environment_id AND id > :since
-        AND (:guard IS NULL OR guard_name = :guard)
-        AND (:kind IS NULL OR kind = :kind)
-    ORDER BY id LIMIT :limit
 """
+_CONDITIONS = {
+    "guard": " AND guard_name = :guard",
+    "before": " AND id < :before",
+    "kind": " AND kind = :kind",
+}
 _TOTALS = """
     SELECT coalesce(sum(deliveries), 0) AS total, count(*) AS stored,
         coalesce(sum(dropped_signals), 0) AS dropped_signals,
@@ -49,6 +54,7 @@ _TALLIES = """
         kind, result, count(*) AS number
     FROM signals WHERE environment_id = ? GROUP BY 1, 2, 3, 4, 5
 """
+EXECUTION = "guard_execution"
 _DOCUMENTS = ("properties", "measurement", "rate_limit_decisions", "trace")
 
 
@@ -58,6 +64,8 @@ class StoredSignal(Served):
     Args:
         id: Its place in the order of arrival; grows.
         deliveries: How often it arrived; the other fields are of the first time.
+        duration_ns: How long an execution took, in nanoseconds, if it was measured.
+        error_class: What an execution ended by, if by an error.
         received_ms: When it arrived, in milliseconds since the epoch.
         pid: The sender's ``X-Liteguard-Pid``.
         process: The sender's ``X-Liteguard-Process``.
@@ -80,6 +88,8 @@ class StoredSignal(Served):
     measurement: Optional[dict[str, Any]]
     rate_limit_decisions: Optional[list[dict[str, Any]]]
     trace: Optional[dict[str, Any]]
+    duration_ns: Optional[int]
+    error_class: Optional[str]
     received_ms: int
     pid: Optional[str]
     process: Optional[str]
@@ -156,17 +166,33 @@ def store_signals(
 
 
 def list_signals(
-    connection: sqlite3.Connection, environment_id: int, **filters: object
+    connection: sqlite3.Connection,
+    environment_id: int,
+    *,
+    newest_first: bool = False,
+    rate_limited: bool = False,
+    **filters: object,
 ) -> SignalList:
     """Return signals in the order of arrival.
 
     Args:
         connection: Where to read.
         environment_id: Whose signals.
-        filters: ``since`` (ids above it), ``limit``, ``guard`` and ``kind`` (``None``
-            takes any).
+        newest_first: Turn the order round: with a limit, the newest are returned.
+        rate_limited: Only those that a rate limit, in force or on trial, decided on.
+        filters: ``since`` and ``before`` (ids between them), ``limit``, ``guard`` and
+            ``kind``; ``None`` takes any.
     """
-    rows = connection.execute(_SELECT, {"environment_id": environment_id, **filters})
+    query = _SELECT + "".join(
+        condition
+        for name, condition in _CONDITIONS.items()
+        if filters.get(name) is not None
+    )
+    if filters.get("kind") == EXECUTION:
+        query += f" AND kind = '{EXECUTION}'"  # in words: a partial index serves it
+    query += " AND rate_limit_decisions IS NOT NULL" if rate_limited else ""
+    query += f" ORDER BY id {'DESC' if newest_first else ''} LIMIT :limit"
+    rows = connection.execute(query, {"environment_id": environment_id, **filters})
     return SignalList(signals=[_from_row(row) for row in rows])
 
 
@@ -190,7 +216,7 @@ def summarise_signals(
 
 
 def _add(tally: Tally, row: sqlite3.Row) -> None:
-    if row["kind"] == "guard_execution":
+    if row["kind"] == EXECUTION:
         tally.executions += row["number"]
     elif row["result"]:
         tally.open += row["number"]
@@ -203,7 +229,7 @@ def _columns(signal: Signal) -> dict[str, object]:
     for name in _DOCUMENTS:
         value = columns[name]
         columns[name] = None if value is None else json.dumps(value)
-    return columns
+    return {**columns, **columns_of(signal)}
 
 
 def _from_row(row: sqlite3.Row) -> StoredSignal:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 import time
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional
 
 from pydantic import StringConstraints
 
@@ -21,6 +21,15 @@ if TYPE_CHECKING:
     import sqlite3
 
 PREFIX = "pct-"
+
+MOST_MANAGED = 2
+"""Valid tokens that one environment may have by management: one in use, and the next
+one while applications move to it."""
+
+USE_NOTED_SECONDS = 30
+"""How exactly the last use of a token is known."""
+
+Source = Literal["start", "seed", "management"]
 
 TokenText = Annotated[
     str, StringConstraints(min_length=1, max_length=200, pattern=r"^[!-~]+$")
@@ -52,12 +61,18 @@ class Token(Served):
         environment: The one it is for; ``None`` is all of them.
         disabled: Whether it is refused.
         created_ms: When it was made, in milliseconds since the epoch.
+        source: Whether it came with a start of the server, with a seed file, or was
+            made by management.
+        last_used_ms: When a client last presented it, to half a minute; ``None`` if
+            none has.
     """
 
     id: int
     environment: Optional[str]
     disabled: bool
     created_ms: int
+    source: Source
+    last_used_ms: Optional[int]
 
 
 class IssuedToken(Token):
@@ -93,20 +108,36 @@ def authorise(
     return environment
 
 
-def issue_token(connection: sqlite3.Connection, new: NewToken) -> IssuedToken:
+def create_token(connection: sqlite3.Connection, new: NewToken) -> IssuedToken:
+    """Make a token for the management API.
+
+    Raises:
+        RequestProblem: 404, there is no such environment; 409, it has two already.
+    """
+    _refuse_third(connection, new.environment)
+    return issue_token(connection, new, source="management")
+
+
+def issue_token(
+    connection: sqlite3.Connection, new: NewToken, *, source: Source
+) -> IssuedToken:
     """Make a random token and store its digest.
 
     Raises:
         RequestProblem: 404, there is no such environment.
     """
     token = PREFIX + secrets.token_urlsafe(24)
-    ensure_token(connection, token, new.environment)
+    ensure_token(connection, token, new.environment, source=source)
     row = _find(connection, token)
     return IssuedToken(token=token, **_fields(row))
 
 
 def ensure_token(
-    connection: sqlite3.Connection, token: str, environment_name: Optional[str]
+    connection: sqlite3.Connection,
+    token: str,
+    environment_name: Optional[str],
+    *,
+    source: Source,
 ) -> None:
     """Store a given token's digest unless it is there already.
 
@@ -114,6 +145,7 @@ def ensure_token(
         connection: Inside a write transaction.
         token: The token itself.
         environment_name: The environment it is for, or ``None`` for all.
+        source: Where it comes from.
 
     Raises:
         RequestProblem: 404 for an unknown environment.
@@ -122,9 +154,24 @@ def ensure_token(
         find_environment(connection, environment_name).id if environment_name else None
     )
     connection.execute(
-        "INSERT INTO tokens (digest, environment_id, created_ms) VALUES (?, ?, ?)"
-        " ON CONFLICT DO NOTHING",
-        (_digest(token), environment_id, time.time_ns() // 1_000_000),
+        "INSERT INTO tokens (digest, environment_id, created_ms, source)"
+        " VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        (_digest(token), environment_id, _now_ms(), source),
+    )
+
+
+def note_use(connection: sqlite3.Connection, token: str) -> None:
+    """Note that a client has presented a token.
+
+    Args:
+        connection: Inside a write transaction.
+        token: The token itself.
+    """
+    now_ms = _now_ms()
+    connection.execute(
+        "UPDATE tokens SET last_used_ms = ?"
+        " WHERE digest = ? AND coalesce(last_used_ms, 0) < ?",
+        (now_ms, _digest(token), now_ms - USE_NOTED_SECONDS * 1000),
     )
 
 
@@ -143,8 +190,10 @@ def set_disabled(
     """Refuse a token from now on, or take it again.
 
     Raises:
-        RequestProblem: 404, there is no such token.
+        RequestProblem: 404, there is no such token; 409, enabling it would make three.
     """
+    if not fields.disabled:
+        _refuse_third_beside(connection, token_id)
     connection.execute(
         "UPDATE tokens SET disabled = ? WHERE id = ?", (fields.disabled, token_id)
     )
@@ -152,6 +201,31 @@ def set_disabled(
         if token.id == token_id:
             return token
     raise RequestProblem(404, "there is no such token", field="id")
+
+
+def _refuse_third_beside(connection: sqlite3.Connection, token_id: int) -> None:
+    for token in list_tokens(connection):
+        if token.id == token_id and token.source == "management" and token.disabled:
+            _refuse_third(connection, token.environment)
+
+
+def _refuse_third(
+    connection: sqlite3.Connection, environment_name: Optional[str]
+) -> None:
+    valid = [
+        token
+        for token in list_tokens(connection)
+        if token.source == "management"
+        and token.environment == environment_name
+        and not token.disabled
+    ]
+    if len(valid) >= MOST_MANAGED:
+        reason = "there are two valid tokens already: disable one first"
+        raise RequestProblem(409, reason, field="environment")
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 def _digest(token: str) -> str:
@@ -174,4 +248,6 @@ def _fields(row: sqlite3.Row) -> dict[str, Any]:
         "environment": row["environment"],
         "disabled": bool(row["disabled"]),
         "created_ms": row["created_ms"],
+        "source": row["source"],
+        "last_used_ms": row["last_used_ms"],
     }

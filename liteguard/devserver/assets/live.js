@@ -1,0 +1,121 @@
+// What the server tells as it happens, and data that follows it.
+import { useCallback, useEffect, useRef, useState } from "preact/hooks";
+
+import { call } from "./api.js";
+
+const ALL = ["environments", "guards", "observations", "polls", "signals", "tokens"];
+const RETRY_MS = 2000;
+
+const readers = new Set();
+const watchers = new Set();
+let source = null;
+let state = "connecting";
+let wasConnected = false;
+
+/** Follow the server's news from now on. */
+export function connect() {
+  if (source) source.close();
+  source = new EventSource("/manage/v1/events");
+  source.onopen = () => {
+    turn("live");
+    if (wasConnected) tell(ALL); // whatever happened meanwhile
+    wasConnected = true;
+  };
+  source.onmessage = (event) => {
+    const topics = JSON.parse(event.data);
+    tell(topics.length ? topics : ["time"]);
+  };
+  source.onerror = () => {
+    turn("lost");
+    // A refused stream is not opened again by itself.
+    if (source.readyState === EventSource.CLOSED) setTimeout(connect, RETRY_MS);
+  };
+}
+
+/** Stop following. */
+export function disconnect() {
+  if (source) source.close();
+  source = null;
+  wasConnected = false;
+}
+
+/** Return "connecting", "live" or "lost". */
+export function useConnection() {
+  const [now, setNow] = useState(state);
+  useEffect(() => {
+    watchers.add(setNow);
+    setNow(state);
+    return () => watchers.delete(setNow);
+  }, []);
+  return now;
+}
+
+/**
+ * Return what a path of the API answers, read anew when one of *topics* changes.
+ *
+ * While it is read again the earlier answer stays, so that nothing jumps.
+ */
+export function useData(path, topics) {
+  const [result, setResult] = useState({ path, data: null, error: null });
+  const latest = useRef(path);
+  latest.current = path;
+  const pending = useRef({ isRunning: false, isStale: false });
+
+  const load = useCallback(async () => {
+    const loading = pending.current;
+    if (loading.isRunning) {
+      loading.isStale = true;
+      return;
+    }
+    loading.isRunning = true;
+    do {
+      loading.isStale = false;
+      const asked = latest.current;
+      if (asked === null) break;
+      const found = await attempt(asked);
+      if (latest.current !== asked) loading.isStale = true;
+      else setResult((before) => merged(before, asked, found));
+    } while (loading.isStale);
+    loading.isRunning = false;
+  }, []);
+
+  useEffect(() => {
+    load();
+  }, [path]);
+  useEffect(() => {
+    const reader = (changed) => {
+      if (changed.some((topic) => topic === "time" || topics.includes(topic))) load();
+    };
+    readers.add(reader);
+    return () => readers.delete(reader);
+  }, [topics.join()]);
+
+  const isCurrent = result.path === path;
+  return {
+    data: isCurrent ? result.data : null,
+    error: isCurrent ? result.error : null,
+    reload: load,
+  };
+}
+
+async function attempt(path) {
+  try {
+    return { data: await call("GET", path), error: null };
+  } catch (error) {
+    return { data: null, error };
+  }
+}
+
+function merged(before, path, found) {
+  const earlier = before.path === path ? before.data : null;
+  return { path, data: found.data ?? (found.error?.status === 404 ? null : earlier), error: found.error };
+}
+
+function tell(topics) {
+  readers.forEach((reader) => reader(topics));
+}
+
+function turn(next) {
+  state = next;
+  watchers.forEach((watcher) => watcher(next));
+}
