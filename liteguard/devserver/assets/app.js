@@ -67,14 +67,14 @@ function Frame({ session, onSignedOut: left }) {
   }, [place.view, place.guard]);
   return html`<div class="frame">
     <a class="skip" href="#view">Skip to content</a>
-    <aside class="side">
+    <aside class="side"><div>
       <${Link} to=${{ view: "/" }} class="brand">
         <img src="/assets/icon.svg" alt="" width="26" height="26" />Liteguard <small>local</small>
       <//>
       <${Environments} place=${place} known=${known ?? [place.environment]} />
       <${Tabs} place=${place} />
       <div class="side-end"><${Connection} /><${Theme} /></div>
-    </aside>
+    </div></aside>
     <main class="view" id="view" tabindex="-1">
       ${isKnown
         ? html`<${View}

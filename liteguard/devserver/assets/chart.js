@@ -12,16 +12,17 @@ export function Chart({ activity, height = 220 }) {
   const latest = useRef(activity);
   latest.current = activity;
   useEffect(() => {
+    const frame = box.current;
     const draw = () => {
       drawn.current?.destroy();
-      drawn.current = plot(box.current, seriesOf(latest.current), height);
+      drawn.current = plot(frame, seriesOf(latest.current), height);
     };
     const system = matchMedia("(prefers-color-scheme: dark)");
     const sizes = new ResizeObserver(() => {
-      drawn.current?.setSize({ width: box.current.clientWidth, height });
+      if (frame.isConnected) drawn.current?.setSize({ width: frame.clientWidth, height });
     });
     draw();
-    sizes.observe(box.current);
+    sizes.observe(frame);
     system.addEventListener("change", draw);
     addEventListener("liteguard-theme", draw);
     return () => {
@@ -77,12 +78,12 @@ function plot(box, data, height) {
     {
       width: box.clientWidth,
       height,
-      padding: [10, 8, 0, 0],
+      padding: [10, 16, 0, 0],
       legend: { show: false },
       cursor: { show: false },
       scales: { y: { range: (_, __, most) => [0, Math.max(4, most * 1.15)] } },
       axes: [
-        { ...axis, values: (_, times) => times.map(clock), space: 70 },
+        { ...axis, values: (_, times) => times.map(clock), space: 70, size: 26 },
         { ...axis, size: 44, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4, 1e5, 1e6, 1e7] },
       ],
       series: [{}, line("closed", "--chart-closed"), line("open", "--chart-open")],

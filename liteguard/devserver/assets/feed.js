@@ -39,13 +39,17 @@ export function Feed({ environment, guard }) {
   }, [path]);
   if (!isPaused || !held.current) held.current = data;
   const signals = held.current?.signals ?? [];
+  const turn = () => {
+    setIsPaused(!isPaused);
+    if (isPaused) reload();
+  };
   return html`<section class="card" aria-labelledby="feed">
     <header>
       <h2 id="feed">Signals</h2>
       <span class="hint hide-small">${isPaused ? "paused" : "as they arrive, the newest first"}</span>
       <div class="end">
         <${Choice} label="Kind of signals" options=${KINDS} value=${kind} onChange=${setKind} />
-        <button class="button small" aria-pressed=${String(isPaused)} onClick=${() => setIsPaused(!isPaused)}>
+        <button class="button small" aria-pressed=${String(isPaused)} onClick=${turn}>
           ${isPaused ? "Go on" : "Pause"}
         </button>
       </div>

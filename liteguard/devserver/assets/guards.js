@@ -94,12 +94,12 @@ function Unadopted({ lines, environment, change, sought }) {
       ? html`<div class="scroll"><table class="rows">
           <thead><tr><th>Guard</th><th class="hide-small">Observed</th><th class="number hide-small">Last seen</th><th></th></tr></thead>
           <tbody>${lines.map((line) => html`<tr key=${line.name}>
-            <td><span class="name">${line.name}</span></td>
+            <td><span class="name">${line.name}</span><span class="only-small quiet">${observed(line)}</span></td>
             <td class="hide-small quiet">${observed(line)}</td>
             <td class="number hide-small quiet">${line.lastSeenMs === null ? "never" : ago(line.lastSeenMs, now)}</td>
             <td class="number">
               <button
-                class="button small"
+                class="button small main"
                 aria-label=${`Adopt ${line.name}`}
                 onClick=${() => change(() => call("POST", guardPath(environment, line.name, "/adopt")))}
               >Adopt</button>
@@ -124,14 +124,14 @@ function Adopted({ lines, total, environment, change, sought }) {
   const heading = (key, text, kind) => html`<th
     class=${kind}
     aria-sort=${order === key ? (key === "name" ? "ascending" : "descending") : undefined}
-  ><button class="sort" onClick=${() => setOrder(key)}>${text}${order === key ? " ↓" : ""}</button></th>`;
+  ><button class="sort" onClick=${() => setOrder(key)}>${text}${order !== key ? "" : key === "name" ? " ↑" : " ↓"}</button></th>`;
   return html`<section class="card" aria-labelledby="adopted">
     <header><h2 id="adopted">Adopted</h2><span class="hint">${many(total, "guard")}</span></header>
     ${sorted.length
       ? html`<div class="scroll"><table class="rows">
           <thead><tr>
             ${heading("name", "Guard")}
-            <th>State</th>
+            <th class="hide-small">State</th>
             <th>Default</th>
             <th class="number hide-small">Rules</th>
             ${heading("checksPerMinute", "Checks / min", "number")}
@@ -154,8 +154,11 @@ function Adopted({ lines, total, environment, change, sought }) {
 function Line({ line, now, environment, change }) {
   const patch = (fields) => change(() => call("PATCH", guardPath(environment, line.name), fields));
   return html`<tr>
-    <td><${Link} class="name" to=${{ view: "/guard", guard: line.name }}>${line.name}<//></td>
-    <td><${State} line=${line} /></td>
+    <td>
+      <${Link} class="name" to=${{ view: "/guard", guard: line.name }}>${line.name}<//>
+      ${line.rules ? html`<span class="only-small quiet">${many(line.rules, "rule")}</span>` : null}
+    </td>
+    <td class="hide-small"><${State} line=${line} /></td>
     <td><${Switch}
       on=${line.defaultValue}
       label=${`Default of ${line.name}`}

@@ -32,11 +32,14 @@ export function History({ environment, name, reload }) {
           ${describe(change).map((text) => html`<span class="block">${text}</span>`)}
           <time class="hint" title=${moment(change.changedMs)}>${ago(change.changedMs, now)}</time>
         </span>
-        <button
-          class="button small push"
-          aria-label=${`${index ? "Go back to before" : "Undo"}: ${describe(change).join(", ")}`}
-          onClick=${() => undo(change.id)}
-        >${index ? "Go back" : "Undo"}</button>
+        ${index && !change.before
+          ? null
+          : html`<button
+              class="button small push"
+              title=${index ? "Make the guard what it was before this change" : ""}
+              aria-label=${`${index ? "Go back to before" : "Undo"}: ${describe(change).join(", ")}`}
+              onClick=${() => undo(change.id)}
+            >${index ? "Go back" : "Undo"}</button>`}
       </li>`)}
       ${data && !changes.length ? html`<li class="quiet">No changes yet.</li>` : null}
     </ol>

@@ -26,7 +26,7 @@ export function Processes({ environment }) {
         ? html`<section class="card"><div class="scroll"><table class="rows">
             <thead><tr>
               <th>Host</th><th>Pid</th><th class="hide-small">SDK</th><th>Asks</th>
-              <th class="number">Last poll</th><th class="number">Last signal</th>
+              <th class="number hide-small">Last poll</th><th class="number">Last signal</th>
               <th class="number hide-small">Polls</th><th class="number hide-small">Signals</th>
             </tr></thead>
             <tbody>${processes.map((its) => html`<${Line} key=${`${its.process} ${its.pid}`} ...${{ its, now }} />`)}</tbody>
@@ -57,16 +57,16 @@ function Line({ its, now }) {
     <td>${polls(its, now)
       ? html`<span class="pill open">polls</span>`
       : html`<span class="pill">${its.lastPollMs === null ? "follows" : "no longer"}</span>`}</td>
-    <${Moment} ms=${its.lastPollMs} now=${now} />
+    <${Moment} ms=${its.lastPollMs} now=${now} kind="hide-small" />
     <${Moment} ms=${its.lastSignalMs} now=${now} />
     <td class="number hide-small">${count(its.polls)}</td>
     <td class="number hide-small">${count(its.signals)}</td>
   </tr>`;
 }
 
-function Moment({ ms, now }) {
-  if (ms === null) return html`<td class="number quiet">never</td>`;
-  return html`<td class="number" title=${moment(ms)}>${ago(ms, now)}</td>`;
+function Moment({ ms, now, kind = "" }) {
+  if (ms === null) return html`<td class=${`number quiet ${kind}`}>never</td>`;
+  return html`<td class=${`number ${kind}`} title=${moment(ms)}>${ago(ms, now)}</td>`;
 }
 
 function polls(its, now) {

@@ -21,7 +21,7 @@ export function ValueFields({ rule, place, wrong, set }) {
     <div class="values">
       ${rule.values.map((fields, index) => {
         const id = `${place}.values.${index}`;
-        return html`<div class="value" key=${index}>
+        return html`<div class=${`value ${isMany ? "" : "single"}`} key=${index}>
             <${ValueField}
               id=${id}
               label=${`value ${index + 1} of rule ${Number(place.split(".")[1]) + 1}`}
@@ -32,7 +32,7 @@ export function ValueFields({ rule, place, wrong, set }) {
             />
             ${isMany
               ? html`<button type="button" class="button icon" aria-label=${`Remove value ${index + 1}`} onClick=${() => remove(index)}><${Icon} name="remove" /></button>`
-              : html`<span></span>`}
+              : null}
           </div>
           ${wrong[id] ? html`<span class="wrong" id=${`${id}-wrong`}>${wrong[id]}</span>` : null}`;
       })}
