@@ -117,6 +117,7 @@ def opened(
     *,
     size: tuple[int, int] = DESK,
     theme: Optional[Any] = None,
+    script: str = "",
 ) -> Iterator[Page]:
     """Open a page with a profile of its own; fail if anything went wrong in it.
 
@@ -125,6 +126,7 @@ def opened(
         url: Its address; the page may ask no other host.
         size: Width and height of the window.
         theme: What the system prefers, "light" or "dark".
+        script: Run in the page before its own.
 
     Raises:
         AssertionError: A script failed, the browser refused something, or a request
@@ -134,6 +136,7 @@ def opened(
         viewport={"width": size[0], "height": size[1]}, color_scheme=theme
     )
     context.set_default_timeout(PATIENCE_MS)
+    context.add_init_script(script)
     page = context.new_page()
     troubles: list[str] = []
     page.on("pageerror", lambda error: troubles.append(str(error)))

@@ -57,6 +57,7 @@ class Management:
         self.url = ""
         self.environment = environment
         self.refresh_rate_seconds = refresh_rate_seconds
+        self.password: Optional[str] = None
 
     def create_environment(self, name: str) -> str:
         """Create an environment like the server's own; return a token for it."""
@@ -179,7 +180,13 @@ class Management:
         return response.json() if response.content else None
 
     def request(self, method: str, path: str, **options: Any) -> requests.Response:
-        """Send any request to this server, passing by configured proxies."""
+        """Send any request to this server, passing by configured proxies.
+
+        The password goes with calls of the management API, if there is one;
+        ``auth=None`` leaves it out.
+        """
+        if self.password is not None and path.startswith("/manage/"):
+            options.setdefault("auth", ("", self.password))
         with requests.Session() as session:
             session.trust_env = False
             return session.request(

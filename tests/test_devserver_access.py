@@ -9,6 +9,8 @@ import pytest
 from wireclient import CALLS, WireClient, observation, signal
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from backends import Backend
     from devserver import DevServer
 
@@ -17,6 +19,14 @@ if TYPE_CHECKING:
 def client(backend: Backend) -> WireClient:
     """Return a client of this test's environment."""
     return WireClient(backend)
+
+
+@pytest.fixture
+def token_for_all(devserver: DevServer) -> Iterator[str]:
+    """Return a token for all environments, of which two may be valid at a time."""
+    issued = devserver.manage("POST", "tokens", {"environment": None})
+    yield issued["token"]
+    devserver.manage("PATCH", f"tokens/{issued['id']}", {"disabled": True})
 
 
 @pytest.mark.parametrize(("path", "content"), CALLS)
@@ -48,11 +58,11 @@ def test_no_environment_means_the_one_of_the_token(
 
 
 def test_no_environment_and_a_token_for_all_mean_the_default_one(
-    devserver: DevServer,
+    devserver: DevServer, token_for_all: str
 ) -> None:
     """A client that names none and has a token for all gets the one called default."""
     default = WireClient(devserver).fetch().json()
-    client = WireClient(devserver, devserver.create_token(None))
+    client = WireClient(devserver, token_for_all)
     client.environment = ""
     assert client.fetch().json() == default
 
@@ -140,10 +150,10 @@ def test_token_does_not_open_another_environment(
 
 @pytest.mark.parametrize(("path", "content"), CALLS)
 def test_token_for_all_environments_opens_each(
-    backend: Backend, path: str, content: dict[str, Any]
+    backend: Backend, token_for_all: str, path: str, content: dict[str, Any]
 ) -> None:
     """A token created without an environment is good everywhere."""
-    client = WireClient(backend, backend.create_token(None))
+    client = WireClient(backend, token_for_all)
     assert client.call(path, content).status_code == 200
     client.environment = "default"
     assert client.call(path, content).status_code == 200

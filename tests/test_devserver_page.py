@@ -338,7 +338,7 @@ def test_change_from_elsewhere_shows_up_and_spares_what_is_typed(
     backend.create_guard("a.guard")
     rule = {"propertyName": "plan", "operator": "EQUALS", "values": ["pro"]}
     with opened(browser, guard_page(backend, "a.guard")) as page:
-        expect(page.get_by_text("No rules:")).to_be_visible()
+        expect(page.get_by_text("every check gets the default")).to_be_visible()
         backend.update_guard("a.guard", rules=[rule])
         expect(page.get_by_label("Property", exact=True)).to_have_value("plan")
         page.get_by_label("Property", exact=True).fill("country")

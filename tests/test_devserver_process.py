@@ -176,7 +176,7 @@ def test_port_in_use_is_told_in_one_line(tmp_path: Path, devserver: DevServer) -
     [
         (("--environment", "a b"), "environment"),
         (("--token", "a b"), "token"),
-        (("--host", "999.999.999.999"), "cannot listen"),
+        (("--host", "999.999.999.999", "--password", "x"), "cannot listen"),
         (("--db", "/nonexistent/folder/dev.db"), "/nonexistent/folder/dev.db"),
         (("--db", "."), "directory"),
     ],

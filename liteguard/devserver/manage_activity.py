@@ -79,6 +79,6 @@ async def stream_events(database: DatabaseOf) -> StreamingResponse:
 
 
 async def _events(news: News) -> AsyncIterator[str]:
-    yield "data: []\n\n"
+    yield ": welcome\n\n"
     async for topics in news.follow(PAUSE_SECONDS):
         yield f"data: {json.dumps(sorted(topics))}\n\n"

@@ -55,9 +55,9 @@ export function Feed({ environment, guard }) {
       </div>
     </header>
     <${Problem} error=${error} onRetry=${reload} />
-    ${signals.length
+    ${signals.length || !data
       ? html`<div class="feed">${signals.map((signal) => html`<${Signal} key=${signal.id} signal=${signal} />`)}</div>`
-      : html`<p class="quiet line-only">${data ? EMPTY[kind] : ""}</p>`}
+      : html`<p class="quiet line-only">${EMPTY[kind]}</p>`}
   </section>`;
 }
 

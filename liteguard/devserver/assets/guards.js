@@ -92,7 +92,7 @@ function Unadopted({ lines, environment, change, sought }) {
     </header>
     ${lines.length
       ? html`<div class="scroll"><table class="rows">
-          <thead><tr><th>Guard</th><th class="hide-small">Observed</th><th class="number hide-small">Last seen</th><th></th></tr></thead>
+          <thead><tr><th>Guard</th><th class="hide-small">Observed</th><th class="number hide-small">Last seen</th><td></td></tr></thead>
           <tbody>${lines.map((line) => html`<tr key=${line.name}>
             <td><span class="name">${line.name}</span><span class="only-small quiet">${observed(line)}</span></td>
             <td class="hide-small quiet">${observed(line)}</td>

@@ -8,6 +8,7 @@ const RETRY_MS = 2000;
 
 const readers = new Set();
 const watchers = new Set();
+const underWay = new Map();
 let source = null;
 let state = "connecting";
 let wasConnected = false;
@@ -98,12 +99,15 @@ export function useData(path, topics) {
   };
 }
 
-async function attempt(path) {
-  try {
-    return { data: await call("GET", path), error: null };
-  } catch (error) {
-    return { data: null, error };
+/** Read a path; those who ask while an answer is under way share it. */
+function attempt(path) {
+  if (!underWay.has(path)) {
+    const answer = call("GET", path)
+      .then((data) => ({ data, error: null }), (error) => ({ data: null, error }))
+      .finally(() => underWay.delete(path));
+    underWay.set(path, answer);
   }
+  return underWay.get(path);
 }
 
 function merged(before, path, found) {

@@ -36,15 +36,19 @@ export function Monitor({ environment, guard }) {
         </header>
         <div class="body"><${Chart} activity=${data} /></div>
       </section>
-      ${guard === null ? html`<${Busiest} guards=${data?.guards ?? []} minutes=${minutes} />` : null}
+      ${data ? html`<${Details} ...${{ environment, guard, data, minutes }} />` : null}
+    </div>`;
+}
+
+function Details({ environment, guard, data, minutes }) {
+  return html`${guard === null ? html`<${Busiest} guards=${data.guards} minutes=${minutes} />` : null}
       <${Feed} ...${{ environment, guard }} />
       <section class="card" aria-labelledby="call-sites">
         <header><h2 id="call-sites">Call sites</h2><span class="hint">where applications ask, the latest first</span></header>
-        ${data?.callSites.length
+        ${data.callSites.length
           ? html`<${CallSites} sites=${data.callSites} names=${guard === null} />`
           : html`<p class="quiet line-only">None yet.</p>`}
-      </section>
-    </div>`;
+      </section>`;
 }
 
 function GuardChoice({ environment, guard }) {

@@ -17,7 +17,7 @@ export function Processes({ environment }) {
   const polling = processes.filter((its) => polls(its, now)).length;
   return html`<div class="view-head">
       <h1>Processes</h1>
-      ${data ? html`<span class="hint">${many(data.total, "process", "processes")}; ${polling} asking for guards now</span>` : null}
+      <span class="hint">${data ? `${many(data.total, "process", "processes")}; ${polling} asking for guards now` : "…"}</span>
     </div>
     <div class="stack">
       <${Problem} error=${error} onRetry=${reload} />
@@ -32,10 +32,10 @@ export function Processes({ environment }) {
             <tbody>${processes.map((its) => html`<${Line} key=${`${its.process} ${its.pid}`} ...${{ its, now }} />`)}</tbody>
           </table></div></section>`
         : null}
-      <p class="hint">
+      ${data ? html`<p class="hint">
         One process of each host asks for guards and shares them with the others, so most of them
         never poll. A process that has not spoken for a while may have ended.
-      </p>
+      </p>` : null}
     </div>`;
 }
 

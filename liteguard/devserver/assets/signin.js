@@ -24,6 +24,7 @@ export function SignIn({ onSignedIn }) {
         <div class="brand">
           <img src="/assets/icon.svg" alt="" width="26" height="26" />Liteguard <small>local</small>
         </div>
+        <input type="text" autocomplete="username" value="liteguard" hidden readonly />
         <${Field} label="Management password" id="password">
           <input
             id="password"
