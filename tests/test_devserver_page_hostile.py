@@ -1,4 +1,4 @@
-"""The web page against hostile text, hostile pages, and callers without the password."""
+"""The web page against hostile text, hostile pages and strangers."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevServer]:
 
 
 def test_hostile_text_stays_text(browser: Browser, backend: Backend) -> None:
-    """Names, properties, call sites and senders run nothing, and are shown as they are."""
+    """Whatever clients send is shown as it is and runs nothing."""
     client = WireClient(backend)
     for text in HOSTILE:
         client.observe(observation(text))

@@ -82,9 +82,10 @@ def wait_until_drawn(page: Page, name: str) -> None:
     """Wait for what comes last on a tab, and for the chart's first stroke."""
     expect(page.get_by_text(TABS[name][1]).first).to_be_attached()
     expect(page.locator(".live")).to_have_attribute("title", "Live")
-    page.evaluate(
-        "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
-    )
+    page.evaluate("() => new Promise((done) => requestAnimationFrame(done))")
+    if name == "guard":
+        page.get_by_role("button", name="Use the last check's").click()
+        expect(page.get_by_text(re.compile("rule . decides"))).to_be_visible()
 
 
 @pytest.mark.parametrize("name", TABS)

@@ -29,8 +29,8 @@ class Change(Served):
     id: int
     guard_name: str
     changed_ms: int
-    before: Optional[Guard]
-    after: Optional[Guard]
+    before: Optional[Guard] = None
+    after: Optional[Guard] = None
 
 
 class ChangeList(Served):

@@ -17,7 +17,7 @@ from liteguard.devserver.wire import (
     SignalsRequest,
 )
 
-REFUSALS = (401, 403, 404, 413, 422)
+REFUSALS = (400, 401, 403, 404, 413, 422)
 
 router = APIRouter(
     prefix="/api/v1",

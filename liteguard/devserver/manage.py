@@ -25,7 +25,7 @@ from liteguard.devserver.problems import ProblemBody
 from liteguard.devserver.tokens import IssuedToken, NewToken, Token, TokenFields
 from liteguard.devserver.wire import Served
 
-REFUSALS = (401, 403, 404, 409, 413, 422, 429)
+REFUSALS = (400, 401, 403, 404, 409, 413, 422, 429)
 
 router = APIRouter(
     prefix="/manage/v1",

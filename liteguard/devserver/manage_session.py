@@ -9,7 +9,7 @@ from liteguard.devserver.gate import SESSION_SECONDS
 from liteguard.devserver.problems import ProblemBody
 from liteguard.devserver.wire import Managed, Served
 
-REFUSALS = (401, 403, 413, 422, 429)
+REFUSALS = (400, 401, 403, 413, 422, 429)
 
 router = APIRouter(
     prefix="/manage/v1/session",

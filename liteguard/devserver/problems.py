@@ -11,11 +11,14 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from fastapi import FastAPI, Request
+
+METHOD_NOT_ALLOWED = 405
 
 REQUEST_PARTS = ("body", "query", "path", "header")
 """What FastAPI puts before the names of fields: noise to the reader."""
@@ -86,6 +89,16 @@ def _dotted(error: Mapping[str, Any]) -> str:
     return ".".join(place)
 
 
+def _methods(request: Request) -> set[str]:
+    """Return the methods of a path; each of its routes knows its own only."""
+    found: set[str] = set()
+    for route in request.app.router.routes:
+        match, _ = route.matches(request.scope)
+        if match is not Match.NONE:
+            found |= getattr(route, "methods", None) or set()
+    return found
+
+
 def install_problem_answers(app: FastAPI) -> None:
     """Have every error of *app* answered in the one shape."""
 
@@ -94,9 +107,11 @@ def install_problem_answers(app: FastAPI) -> None:
         return answer(refusal.status, refusal.problem)
 
     @app.exception_handler(HTTPException)
-    async def http(_: Request, error: HTTPException) -> JSONResponse:
+    async def http(request: Request, error: HTTPException) -> JSONResponse:
         response = answer(error.status_code, Problem(reason=str(error.detail)))
         response.headers.update(error.headers or {})
+        if error.status_code == METHOD_NOT_ALLOWED:
+            response.headers["Allow"] = ", ".join(sorted(_methods(request)))
         return response
 
     @app.exception_handler(RequestValidationError)

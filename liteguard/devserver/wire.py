@@ -22,11 +22,20 @@ MAX_TIMESTAMP_MS = 2**53
 Operator = Literal[
     "EQUALS", "NOT_EQUALS", "IN", "NOT_IN", "REGEX", "GT", "GTE", "LT", "LTE"
 ]
+
+
+def _whole(value: Any) -> Any:
+    """Take a number such as 5.0 as the whole number that JSON holds it to be."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value
+
+
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 ReportedName = Annotated[str, Field(min_length=1, max_length=1000)]
-Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]
-TimestampMs = Annotated[int, Field(ge=0, le=MAX_TIMESTAMP_MS)]
-RequestsPerMinute = Annotated[int, Field(gt=0, le=MAX_COUNT)]
+Count = Annotated[int, Field(ge=0, le=MAX_COUNT), BeforeValidator(_whole)]
+TimestampMs = Annotated[int, Field(ge=0, le=MAX_TIMESTAMP_MS), BeforeValidator(_whole)]
+RequestsPerMinute = Annotated[int, Field(gt=0, le=MAX_COUNT), BeforeValidator(_whole)]
 
 
 def _check_scalar(value: Any) -> Any:

@@ -51,6 +51,8 @@ function seriesOf(activity) {
   const times = [];
   const byTime = new Map(activity.minutes.map((minute) => [minute.startMs, minute]));
   for (let ms = activity.sinceMs; ms <= activity.nowMs; ms += MINUTE_MS) times.push(ms);
+  // The minute under way shows once it has something: it would look like a fall.
+  if (!byTime.has(times.at(-1))) times.pop();
   return [
     times.map((ms) => ms / 1000),
     times.map((ms) => byTime.get(ms)?.closed ?? 0),
