@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
+import requests
+
+from devserver import DevServer
+from waiting import until
 from wireclient import WireClient, observation, signal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from backends import Backend
 
@@ -103,3 +110,34 @@ def test_polls_made_at_once_are_all_counted(backend: Backend) -> None:
     summary = backend.poll_summary()
     assert summary["total"] == THREADS * ROUNDS
     assert summary["byPid"] == {str(thread): ROUNDS for thread in range(THREADS)}
+
+
+def test_kill_under_load_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
+    """Every signal that was answered with success is there and counted afterwards."""
+    acknowledged: set[str] = set()
+    killed = Event()
+
+    def send(client: WireClient, thread: int) -> None:
+        for number in itertools.count():
+            mark = f"{thread}-{number}"
+            try:
+                accepted = client.send(signal(mark)).ok
+            except requests.ConnectionError:
+                assert killed.wait(10)
+                return
+            if accepted:
+                acknowledged.add(mark)
+
+    with DevServer(tmp_path) as server, ThreadPoolExecutor(THREADS) as pool:
+        client = WireClient(server)
+        running = [pool.submit(send, client, thread) for thread in range(THREADS)]
+        until(lambda: len(acknowledged) > 10 * THREADS)
+        killed.set()
+        server.kill()
+        for finished in running:
+            finished.result()
+        server.start()
+        kept = {stored["signalId"] for stored in server.signals()}
+        assert acknowledged <= kept
+        sites = server.manage("GET", "environments/default/activity")["callSites"]
+        assert [site["open"] for site in sites] == [len(kept)]

@@ -1,7 +1,7 @@
 """How the web page looks: each tab, light and dark, at a desk and on a phone.
 
 The pictures are kept for looking at them: in the folder that the variable
-`SCREENSHOTS` names, or else in pytest's own.
+`SCREENSHOTS` names, or else in pytest's own. Some of them illustrate docs/dev-server.md.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def test_tab_looks_right(
 ) -> None:
     """Nothing sticks out or jumps, everything has a name and enough contrast."""
     with opened(browser, address(shop, name), script=COUNT_SHIFTS) as page:
-        for device, size in (("desk", DESK), ("phone", PHONE)):
+        for device, size in (("", DESK), ("-phone", PHONE)):
             page.set_viewport_size({"width": size[0], "height": size[1]})
             page.reload()
             wait_until_drawn(page, name)
@@ -102,7 +102,9 @@ def test_tab_looks_right(
             assert page.evaluate(OVERFLOW) == 0
             for theme in ("light", "dark"):
                 page.emulate_media(color_scheme=theme)
-                page.screenshot(path=pictures / f"{name}-{theme}-{device}.png")
+                page.screenshot(
+                    path=pictures / f"dev-server-{name}-{theme}{device}.png"
+                )
             found = Axe().run(page)
             assert found.violations_count == 0, found.generate_report()
         page.emulate_media(color_scheme="light")
