@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 MINUTE_MS = 60_000
 PROCESSES = 50
+PATIENT = {**FAST, "http_timeout_seconds": 60, "start_timeout_seconds": 60}
 
 
 def read(backend: Backend, rest: str) -> Any:
@@ -227,9 +228,12 @@ TOPICS = ["environments", "guards", "observations", "polls", "signals", "tokens"
 def check_and_leave(backend: Backend, folder: Path, checks: int) -> None:
     """Be one process of many: check, deliver, end."""
     folder.mkdir(mode=0o700)
-    with LiteguardClient(**backend.options(folder, **FAST)) as client:
-        for _ in range(checks):
-            client.is_open("a.guard")
+    client = LiteguardClient(**backend.options(folder, **PATIENT))
+    client.start(strict=True)
+    for _ in range(checks):
+        client.is_open("a.guard")
+    client.flush_signals(timeout=PATIENT["start_timeout_seconds"])
+    client.shutdown()
     os._exit(0)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 from typing import TYPE_CHECKING, Any
@@ -120,8 +121,9 @@ def test_kill_under_load_loses_nothing_that_was_acknowledged(tmp_path: Path) -> 
     def send(client: WireClient, thread: int) -> None:
         for number in itertools.count():
             mark = f"{thread}-{number}"
+            now_ms = int(time.time() * 1000)
             try:
-                accepted = client.send(signal(mark)).ok
+                accepted = client.send(signal(mark, timestampMs=now_ms)).ok
             except requests.ConnectionError:
                 assert killed.wait(10)
                 return

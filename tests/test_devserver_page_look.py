@@ -1,7 +1,7 @@
 """How the web page looks: each tab, light and dark, at a desk and on a phone.
 
 The pictures are kept for looking at them: in the folder that the variable
-`SCREENSHOTS` names, or else in pytest's own. Some of them illustrate docs/dev-server.md.
+`SCREENSHOTS` names, or else in pytest's own. Some of them are in docs/.
 """
 
 from __future__ import annotations
