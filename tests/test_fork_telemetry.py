@@ -26,6 +26,8 @@ sys.stdin.readline()
 if os.fork() == 0:
     # Whoever leads now finds the journal sealed by the fork.
     client.is_open("child.guard")
+    while client.status().role != "leader":
+        time.sleep(0.01)
     client.flush_signals(timeout=0.5)
     os._exit(0)
 os.wait()
