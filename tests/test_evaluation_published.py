@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.timeout(180)
 
-GUARDS = SUBJECTS = 8
-EXAMPLES = 800
+GUARDS = SUBJECTS = 12
+EXAMPLES = 360
 CASES = 50_000
 """At least so many pairs of a guard and properties are compared in one run."""
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
@@ -25,12 +25,14 @@ from turns import Program, take_turns
 from environments import environment, own_environment
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 DEFAULT_TURNS = 10
 FOLLOWER = "liteguard, follower"
 LEADER = "liteguard, leader"
 NOTHING = "no client"
+SMALL = "liteguard, two guards"
 
 
 def main(turns: int) -> None:
@@ -56,30 +58,26 @@ def main(turns: int) -> None:
 
 def _of_a_steady_bundle(own: Path, published: Path, turns: int) -> dict[str, Any]:
     """Return memory added, and what a start takes, where the bundle stays the same."""
-    added: dict[str, list[float]] = {}
-    starts: dict[str, list[float]] = {}
-    forked: dict[str, list[float]] = {NOTHING: [], FOLLOWER: []}
+    added: dict[str, list[float]] = {FOLLOWER: [], PUBLISHED: []}
+    starts: dict[str, list[float]] = {FOLLOWER: [], PUBLISHED: []}
+    forked: dict[str, list[float]] = {NOTHING: [], SMALL: [], FOLLOWER: []}
     with sink() as address, tempfile.TemporaryDirectory() as folder:
-        arguments = (address, folder, "big")
-        with Program(own, "big_ours", *arguments) as leader:
-            leader.answer()
+        cases = {
+            FOLLOWER: (own, "big_ours", address, folder, "big"),
+            PUBLISHED: (published, "big_published", address, folder, "big"),
+            SMALL: (own, "big_ours", address, folder, "small"),
+            NOTHING: (own, "big_nothing"),
+        }
+        with _answering(*cases[FOLLOWER]) as leader:
             leader.ask("start")
-            for _ in range(turns):
-                cases = {
-                    FOLLOWER: (own, "big_ours"),
-                    PUBLISHED: (published, "big_published"),
-                }
-                for name, (python, file) in cases.items():
-                    with Program(python, file, *arguments) as program:
-                        program.answer()
-                        told = program.ask("start")
-                        added.setdefault(name, []).append(told["megabytes"])
-                        starts.setdefault(name, []).append(told["milliseconds"])
-                        if name == FOLLOWER:
-                            forked[name].append(program.ask("fork"))
-                with Program(own, "big_nothing") as program:
-                    program.answer()
-                    forked[NOTHING].append(program.ask("fork"))
+            for name, case in list(cases.items()) * turns:
+                with _answering(*case) as program:
+                    started = program.ask("start")
+                    if name in added:
+                        added[name].append(started["megabytes"])
+                        starts[name].append(started["milliseconds"])
+                    if name in forked:
+                        forked[name].append(program.ask("fork"))
     return {
         "private memory added, 100 guards checked, MB": _medians(added),
         "private memory of a forked child that checks nothing, MB": _medians(forked),
@@ -87,24 +85,30 @@ def _of_a_steady_bundle(own: Path, published: Path, turns: int) -> dict[str, Any
     }
 
 
+@contextmanager
+def _answering(*program: Any) -> Iterator[Program]:
+    """Run a program that is ready for orders."""
+    with Program(*program) as running:
+        running.answer()
+        yield running
+
+
 def _gaps(own: Path, published: Path, turns: int) -> dict[str, float]:
+    """Return the longest stalls while every guard changes once a second."""
     gaps: dict[str, list[float]] = {}
     with ExitStack() as stack:
         address = stack.enter_context(sink())
         folder = stack.enter_context(tempfile.TemporaryDirectory())
-        arguments = (address, folder, "changing")
-        programs = {NOTHING: stack.enter_context(Program(own, "big_nothing"))}
-        for name, python, file in (
-            (LEADER, own, "big_ours"),
-            (FOLLOWER, own, "big_ours"),
-            (PUBLISHED, published, "big_published"),
-        ):
-            program = stack.enter_context(Program(python, file, *arguments))
-            programs[name] = program
-        for name, program in programs.items():
-            program.answer()
-            if name != NOTHING:
-                program.ask("start")
+        cases = {
+            NOTHING: (own, "big_nothing"),
+            LEADER: (own, "big_ours", address, folder, "changing"),
+            FOLLOWER: (own, "big_ours", address, folder, "changing"),
+            PUBLISHED: (published, "big_published", address, folder, "changing"),
+        }
+        programs = {}
+        for name, case in cases.items():
+            programs[name] = stack.enter_context(_answering(*case))
+            programs[name].ask("start")
         for _ in range(turns):
             for name, program in programs.items():
                 gaps.setdefault(name, []).append(program.ask("gap"))

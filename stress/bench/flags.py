@@ -85,3 +85,28 @@ def statsig_specs() -> dict[str, Any]:
         "time": 1,
         "company_id": "benchmark",
     }
+
+
+def guards_to_evaluate() -> dict[str, tuple[dict[str, Any], Any, tuple[bool, int]]]:
+    """Return guards as sent, properties for them, and the answer and its rule.
+
+    The last rule decides, or the last value.
+    """
+    one, five = liteguard_bundle()["guards"]
+    cases = {
+        "one rule": (one, SUBJECT, (True, 0)),
+        "five rules": (five, SUBJECT, (True, 4)),
+    }
+    for count in (100, 1_000):
+        rules = [_rule("plan", "EQUALS", f"plan-{n}") for n in range(count)]
+        subject = {"plan": f"plan-{count - 1}"}
+        cases[f"{count:,} rules"] = (
+            {**one, "rules": rules},
+            subject,
+            (True, count - 1),
+        )
+    for count in (20, 100_000):
+        rule = _rule("plan", "IN", *(f"plan-{n}" for n in range(count)))
+        subject = {"plan": f"plan-{count - 1}"}
+        cases[f"IN of {count:,}"] = ({**one, "rules": [rule]}, subject, (True, 0))
+    return cases

@@ -35,6 +35,6 @@ def gap() -> float:
     return longest_gap_milliseconds(lambda: liteguard.client, SECONDS)
 
 
-ORDERS = {"gap": gap, "fork": fork}
+ORDERS = {"start": dict, "gap": gap, "fork": fork}
 for line in sys.stdin:
     print(json.dumps(ORDERS[line.strip()]()), flush=True)

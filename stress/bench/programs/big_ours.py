@@ -26,7 +26,7 @@ client = LiteguardClient(
     environment=environment,
     backend_url=address,
     state_dir=state_dir,
-    refresh_rate_seconds=1,
+    refresh_rate_seconds=1 if environment == "changing" else 60,
     start_timeout_seconds=30,
 )
 
