@@ -427,10 +427,13 @@ def test_token_is_shown_once_and_can_be_disabled(
         expect(sample).to_contain_text(token)
         expect(sample).to_contain_text(backend.url)
         assert WireClient(backend, token).fetch().status_code == 200
-        page.get_by_role("switch", name=re.compile("Token")).first.click()
-        until(lambda: WireClient(backend, token).fetch().status_code == 401)
-        page.get_by_role("switch", name=re.compile("Token")).first.click()
-        until(lambda: WireClient(backend, token).fetch().status_code == 200)
+        switch = page.get_by_role("switch", name=re.compile("Token")).first
+        switch.click()
+        expect(switch).to_have_attribute("aria-checked", "false")
+        assert WireClient(backend, token).fetch().status_code == 401
+        switch.click()
+        expect(switch).to_have_attribute("aria-checked", "true")
+        assert WireClient(backend, token).fetch().status_code == 200
         # The environment came with one token, this is the second.
         page.get_by_role("button", name="New token").click()
         expect(page.get_by_text("two valid tokens already")).to_be_visible()

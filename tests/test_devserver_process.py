@@ -86,6 +86,25 @@ def test_signal_ends_the_server_with_half_a_request_open(tmp_path: Path) -> None
     assert process.returncode == 0
 
 
+def test_signal_ends_the_server_with_a_page_open(tmp_path: Path) -> None:
+    """The page's stream of news ends with the server, without a complaint."""
+    process = start_program(tmp_path, "--port", "0")
+    announcement = read_announcement(process)
+    assert announcement is not None
+    with requests.Session() as session:
+        session.trust_env = False
+        stream = session.get(announcement["url"] + "/manage/v1/events", stream=True)
+        lines = stream.iter_lines(chunk_size=1)
+        assert next(lines).startswith(b":")
+        process.terminate()
+        for _ in lines:
+            pass
+        process.communicate(timeout=EXIT_SECONDS)
+        stream.close()
+    assert process.returncode == 0
+    assert (tmp_path / "stderr").read_text() == ""
+
+
 def test_everything_survives_a_kill(tmp_path: Path) -> None:
     """What was answered with success is there after SIGKILL."""
     with DevServer(tmp_path) as server:

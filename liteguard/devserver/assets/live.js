@@ -5,10 +5,12 @@ import { call } from "./api.js";
 
 const ALL = ["environments", "guards", "observations", "polls", "signals", "tokens"];
 const RETRY_MS = 2000;
+const PAUSES = 4;
 
 const readers = new Set();
 const watchers = new Set();
 const underWay = new Map();
+const missed = new Set();
 let source = null;
 let state = "connecting";
 let wasConnected = false;
@@ -16,20 +18,22 @@ let wasConnected = false;
 /** Follow the server's news from now on. */
 export function connect() {
   if (source) source.close();
-  source = new EventSource("/manage/v1/events");
-  source.onopen = () => {
+  const stream = new EventSource("/manage/v1/events");
+  source = stream;
+  stream.onopen = () => {
     turn("live");
     if (wasConnected) tell(ALL); // whatever happened meanwhile
     wasConnected = true;
   };
-  source.onmessage = (event) => {
+  stream.onmessage = (event) => {
     const topics = JSON.parse(event.data);
     tell(topics.length ? topics : ["time"]);
   };
-  source.onerror = () => {
+  stream.onerror = () => {
     turn("lost");
     // A refused stream is not opened again by itself.
-    if (source.readyState === EventSource.CLOSED) setTimeout(connect, RETRY_MS);
+    if (stream.readyState !== EventSource.CLOSED) return;
+    setTimeout(() => (source === stream ? connect() : undefined), RETRY_MS);
   };
 }
 
@@ -72,10 +76,15 @@ export function useData(path, topics) {
     do {
       loading.isStale = false;
       const asked = latest.current;
-      if (asked === null) break;
+      const started = performance.now();
       const found = await attempt(asked);
-      if (latest.current !== asked) loading.isStale = true;
-      else setResult((before) => merged(before, asked, found));
+      if (latest.current !== asked) {
+        loading.isStale = true;
+        continue;
+      }
+      setResult((before) => merged(before, asked, found));
+      // However fast news come in, reading takes up a fifth of the time at most.
+      if (loading.isStale) await pause(PAUSES * (performance.now() - started));
     } while (loading.isStale);
     loading.isRunning = false;
   }, []);
@@ -115,9 +124,21 @@ function merged(before, path, found) {
   return { path, data: found.data ?? (found.error?.status === 404 ? null : earlier), error: found.error };
 }
 
-function tell(topics) {
-  readers.forEach((reader) => reader(topics));
+function pause(ms) {
+  return new Promise((done) => setTimeout(done, ms));
 }
+
+function tell(topics) {
+  // What nobody looks at is read when somebody does.
+  if (document.hidden) topics.forEach((topic) => missed.add(topic));
+  else readers.forEach((reader) => reader(topics));
+}
+
+document.addEventListener("visibilitychange", () => {
+  const topics = [...missed];
+  missed.clear();
+  if (topics.length) tell(topics);
+});
 
 function turn(next) {
   state = next;
