@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 import oracle
 from liteguard.evaluation.bundle import Operator, Rule
 from liteguard.evaluation.rules import compile_rule, never
+from liteguard.evaluation.values import as_text
 
 ORDER = (Operator.GT, Operator.GTE, Operator.LT, Operator.LTE)
 NEGATED = (Operator.NOT_EQUALS, Operator.NOT_IN)
@@ -136,6 +137,15 @@ def test_a_hostile_text_is_its_characters(operator: Operator) -> None:
 def test_a_hostile_value_equals_nothing(operator: Operator) -> None:
     """A value of an unknown type is unequal to everything, whatever its methods do."""
     assert matches(operator, ["a"], Hostile()) is (operator in NEGATED)
+
+
+def test_an_integer_of_too_many_digits_is_never_written() -> None:
+    """Writing it could take long; no text may have so many, so it matches nothing."""
+    assert matches(Operator.REGEX, [r"^\d+$"], 10**999)
+    assert not matches(Operator.REGEX, [r"^\d+$"], 10**1_000)
+    assert not matches(Operator.REGEX, [r"^\d+$"], 10**10_000)
+    with pytest.raises(ValueError, match="too many digits"):
+        as_text(10**10_000)
 
 
 def test_an_expression_sees_other_types_as_text() -> None:

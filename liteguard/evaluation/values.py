@@ -10,6 +10,10 @@ from typing import Any, Optional, Union
 
 Comparable = Union[str, float, object]
 
+# Writing an integer takes time that grows with the square of its length, which newer
+# Pythons therefore bound. No expression is tried on so long a text.
+_MOST_BITS = 10_000
+
 # Python holds True equal to 1; rules do not.
 _TRUE = object()
 _FALSE = object()
@@ -51,16 +55,23 @@ def as_text(value: Any) -> str:
     Python writes them.
 
     Raises:
+        ValueError: It is an integer of thousands of digits.
         Exception: Whatever the ``__str__`` of a value of any other type raises.
     """
     kind = type(value)
     if issubclass(kind, str):
         return str.__str__(value)
     if issubclass(kind, int) and kind is not bool:
-        return int.__repr__(value)
+        return _digits(value)
     if issubclass(kind, float):
         return float.__repr__(value)
     return str.__str__(str(value))
+
+
+def _digits(number: int) -> str:
+    if int.bit_length(number) > _MOST_BITS:
+        raise ValueError("it has too many digits")
+    return int.__repr__(number)
 
 
 def _double(number: int) -> float:
