@@ -95,6 +95,21 @@ def test_refusal_loses_one_rule_and_is_told_once(
     )
 
 
+def test_pattern_that_only_short_texts_are_tried_on_is_told_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """So that nobody has to find out why a long text does not match."""
+    client = offline(guard("g", rules=[expression("^x.*y$"), expression("x.*y.*z")]))
+    for length in (226, 227):
+        text = "x" * (length - 2) + "yz"
+        assert client.is_open("g", properties={"p": text}) is (length == 226)
+    (told,) = caplog.messages
+    assert told == (
+        "liteguard: guard 'g': rule 1 matches no text of more than 226 characters: its "
+        "regular expression leaves much open"
+    )
+
+
 def test_pattern_is_refused_when_the_guard_is_compiled(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

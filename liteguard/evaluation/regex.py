@@ -15,17 +15,23 @@ from __future__ import annotations
 from typing import Callable
 
 from liteguard.errors import BundleError
-from liteguard.evaluation.regex_screen import longest_text
+from liteguard.evaluation.regex_screen import LONGEST_TEXT, longest_text
 from liteguard.evaluation.regex_tree import compile_tree, parse
 
 LONGEST_PATTERN = 4_000
 """In characters."""
 
 
-def compile_pattern(pattern: str) -> Callable[[str], bool]:
+def compile_pattern(
+    pattern: str, on_note: Callable[[str], None] = lambda _: None
+) -> Callable[[str], bool]:
     """Return what tells whether *pattern* is found in a text. Thread-safe.
 
     May take some tens of milliseconds.
+
+    Args:
+        pattern: The pattern.
+        on_note: Told if it leaves so much open that only short texts are searched.
 
     Raises:
         BundleError: It is invalid, too long, or could blow up.
@@ -41,6 +47,12 @@ def compile_pattern(pattern: str) -> Callable[[str], bool]:
     except Exception as error:
         # The parser documents no complete list, and a check never raises.
         raise _refusal(f"is invalid: {error}") from error
+
+    if longest < LONGEST_TEXT:
+        on_note(
+            f"matches no text of more than {longest} characters: its regular "
+            "expression leaves much open"
+        )
 
     def is_found_in(text: str) -> bool:
         return len(text) <= longest and search(text) is not None

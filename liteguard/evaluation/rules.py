@@ -21,12 +21,18 @@ Predicate = Callable[[Properties], bool]
 _Values = tuple[Any, ...]
 
 
-def compile_rule(rule: Rule) -> Predicate:
+def compile_rule(
+    rule: Rule, on_note: Callable[[str], None] = lambda _: None
+) -> Predicate:
     """Return what tells whether *rule* matches some properties.
 
     The predicate is thread-safe and never raises, whatever the types of the properties.
     One that is missing or ``None`` matches no operator. Whether the rule is enabled is
     not its business.
+
+    Args:
+        rule: The rule.
+        on_note: Told what someone who reads the log should know of it.
 
     Returns:
         The predicate; `never` itself if nothing can match.
@@ -36,6 +42,8 @@ def compile_rule(rule: Rule) -> Predicate:
     """
     if not rule.values:
         return never
+    if rule.operator is Operator.REGEX:
+        return _regex(rule.property_name, rule.values, on_note)
     return _COMPILERS[rule.operator](rule.property_name, rule.values)
 
 
@@ -104,10 +112,10 @@ def _ordered(
     return compile_ordered
 
 
-def _regex(name: str, values: _Values) -> Predicate:
+def _regex(name: str, values: _Values, on_note: Callable[[str], None]) -> Predicate:
     if not isinstance(values[0], (str, bool, int, float)):
         raise BundleError("its regular expression is no text", field="values")
-    is_found_in = compile_pattern(as_text(values[0]))
+    is_found_in = compile_pattern(as_text(values[0]), on_note)
 
     def matches(properties: Properties) -> bool:
         value = properties.get(name)
@@ -133,7 +141,6 @@ _COMPILERS: Mapping[Operator, Callable[[str, _Values], Predicate]] = {
     Operator.NOT_EQUALS: _not_equals,
     Operator.IN: _in,
     Operator.NOT_IN: _not_in,
-    Operator.REGEX: _regex,
     Operator.GT: _ordered(operator.gt),
     Operator.GTE: _ordered(operator.ge),
     Operator.LT: _ordered(operator.lt),

@@ -249,11 +249,13 @@ def _compile_guard(
 ) -> tuple[CompiledGuard, tuple[str, ...]]:
     verdicts = []
     for index, rule in enumerate(guard.rules):
+        notes: list[str] = []
         try:
-            matches = compile_rule(rule) if rule.enabled else never
+            matches = compile_rule(rule, notes.append) if rule.enabled else never
         except BundleError as error:
-            problems.append(f"rule {index} never matches: {error}")
-            continue
+            matches = never
+            notes = [f"never matches: {error}"]
+        problems.extend(f"rule {index} {note}" for note in notes)
         if matches is not never:
             verdicts.append((matches, (rule.result, index)))
     compiled = CompiledGuard(
