@@ -12,6 +12,7 @@ import sys
 import tempfile
 from typing import TYPE_CHECKING
 
+from measuring import PROCESSOR
 from results import FOLDER, keep
 from sink import sink
 from turns import take_turns
@@ -63,17 +64,17 @@ def main(turns: int) -> None:
 
 
 def _tell(medians: dict[str, dict[str, float]]) -> None:
-    floor = medians[FLOOR]["one rule"]
-    ours = medians[OURS]
-    print(f"{'one rule':24}{'ns':>10}{'x floor':>10}{'x ours':>10}")
-    for name, cases in sorted(medians.items(), key=lambda item: item[1]["one rule"]):
-        one = cases["one rule"]
-        ratios = one / floor, one / ours["one rule"]
-        print(f"{name:24}{one:10.0f}{ratios[0]:10.1f}{ratios[1]:10.1f}")
-    print(f"\n{'published / ours':24}{'ours ns':>10}{'ratio':>10}")
-    for case, value in ours.items():
-        print(f"{case:24}{value:10.0f}{medians[PUBLISHED][case] / value:10.1f}")
-    share = ours["one rule"] / ours["8 threads"]
+    for kind in ("", PROCESSOR):
+        case = f"one rule{kind}"
+        floor, ours = medians[FLOOR][case], medians[OURS][case]
+        print(f"{case:28}{'ns':>10}{'x floor':>10}{'x ours':>10}")
+        for name, cases in sorted(medians.items(), key=lambda item: item[1][case]):
+            one = cases[case]
+            print(f"    {name:24}{one:10.0f}{one / floor:10.1f}{one / ours:10.1f}")
+    print(f"\n{'published / ours':34}{'ours ns':>10}{'ratio':>10}")
+    for case, value in medians[OURS].items():
+        print(f"{case:34}{value:10.0f}{medians[PUBLISHED][case] / value:10.1f}")
+    share = medians[OURS]["one rule"] / medians[OURS]["8 threads"]
     print(f"\nthroughput of 8 threads: {share:.2f} of that of one")
 
 

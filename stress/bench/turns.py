@@ -85,22 +85,27 @@ def take_turns(
 ) -> dict[str, dict[str, float]]:
     """Run the cases of all programs in turns; return the median of each by its name.
 
+    A program answers with one value or more, each under what its name has besides.
+
     Args:
         programs: By name the interpreter, the file in `programs` and its arguments.
         turns: How often each case is measured.
     """
+    cases: dict[str, list[str]] = {}
     taken: dict[str, dict[str, list[float]]] = {}
     with ExitStack() as stack:
         running: dict[str, Program] = {}
         for name, (python, file, arguments) in programs.items():
             program = stack.enter_context(Program(python, file, *arguments))
-            taken[name] = {case: [] for case in program.answer()}
+            cases[name] = program.answer()
+            taken[name] = {}
             running[name] = program
         for _ in range(turns):
             for name, program in running.items():
-                for case, values in taken[name].items():
-                    values.append(program.ask(case))
+                for case in cases[name]:
+                    for kind, value in program.ask(case).items():
+                        taken[name].setdefault(case + kind, []).append(value)
     return {
-        name: {case: median(values) for case, values in cases.items()}
-        for name, cases in taken.items()
+        name: {case: median(values) for case, values in measured.items()}
+        for name, measured in taken.items()
     }

@@ -30,4 +30,4 @@ def parse() -> float:
 
 print('["parse"]', flush=True)
 for _ in sys.stdin:
-    print(json.dumps(parse()), flush=True)
+    print(json.dumps({"": parse()}), flush=True)
