@@ -49,11 +49,13 @@ def test_new_answers_are_in_force_when_a_listener_is_called(
     """It may check the guards whose names it is told."""
     backend.create_guard("a.guard")
     answers: list[bool] = []
-    with running(backend, state_dir) as client:
-        client.on_change(lambda _: answers.append(client.is_open("a.guard")))
-        backend.update_guard("a.guard", defaultValue=True)
+    client = prepared(backend, state_dir)
+    client.on_change(lambda _: answers.append(client.is_open("a.guard")))
+    with client:
         until(lambda: answers)
-    assert answers[0] is True
+        backend.update_guard("a.guard", defaultValue=True)
+        until(lambda: len(answers) == 2)
+    assert answers == [False, True]
 
 
 def test_listener_runs_in_the_refresh_thread(backend: Backend, state_dir: Path) -> None:

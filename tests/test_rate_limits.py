@@ -194,6 +194,15 @@ def test_a_decision_tells_the_count_and_the_partition(limits: RateLimits) -> Non
     ]
 
 
+def test_a_decision_follows_a_change_of_the_limit(limits: RateLimits) -> None:
+    """What is told is what was decided by, also when another bundle has come."""
+    for per_minute, names in ((5, ()), (7, ()), (7, ("region",)), (5, ())):
+        (found,) = decisions(admit(limits, limited(per_minute, *names), region="eu"))
+        assert found["requestsPerMinute"] == per_minute
+        assert found["partitionProperties"] == list(names)
+        assert found["partitionValues"] == dict.fromkeys(names, "eu")
+
+
 def test_a_dry_run_changes_no_answer(limits: RateLimits) -> None:
     """It is counted beside the limit, by its own number, and reported."""
     guard = limited(3, trial=1)

@@ -34,6 +34,13 @@ if TYPE_CHECKING:
 SHAPES = {"guards": Shape(16, 32, 512), "partitions": Shape(512, 64, 60)}
 
 
+_MOST_DESCRIBED = 10_000
+_EXCEEDED = {"active": b"limited", "dry_run": b"would_limit"}
+_REST = b'%b,"outcome":"%b","countInWindow":%d,"partitionValues":%b}'
+Key = tuple[str, str, str]
+"""Which limit: the one in force or a dry run, of which guard, and of which trial."""
+
+
 class LimitAnswer(NamedTuple):
     """What limits make of an open answer.
 
@@ -70,6 +77,8 @@ class RateLimits:
         self._tables: dict[str, WindowTable] = {}
         self._shared: dict[str, SharedTable] = {}
         self._own: dict[str, WindowTable] = {}
+        # By limit, with the object that it was made for: how its decisions begin.
+        self._described: dict[Key, tuple[Limit, bytes]] = {}
         self._has_missed = False
         self._sharing = Trouble("liteguard: rate limits hold for the whole host again")
         self._counting = Trouble("liteguard: all rate limits can be counted again")
@@ -132,17 +141,38 @@ class RateLimits:
             count, values = self._take(key, limit, properties, consumes=consumes)
             is_open = count.fits
             if is_recorded:
-                decisions.append(_decision(limit, None, count, values))
+                decisions.append(self._describe(key, limit, count, values))
         if trial is not None and consumes:
             key = ("dry_run", guard.name, trial.dry_run_id)
             count, values = self._take(key, trial, properties, consumes=consumes)
             if is_recorded:
-                decisions.append(_decision(trial, trial.dry_run_id, count, values))
-        return LimitAnswer(is_open, orjson.dumps(decisions) if decisions else b"")
+                decisions.append(self._describe(key, trial, count, values))
+        return LimitAnswer(
+            is_open, b"[%b]" % b",".join(decisions) if decisions else b""
+        )
+
+    def _describe(
+        self, key: Key, limit: Limit, count: Count, values: tuple[str, ...]
+    ) -> bytes:
+        """Return a decision in its wire form."""
+        known = self._described.get(key)
+        if known is None or known[0] is not limit:
+            if len(self._described) >= _MOST_DESCRIBED:
+                self._described.clear()
+            known = self._described[key] = (limit, _beginning(key, limit))
+        number = count.number
+        if number is None:
+            number = limit.requests_per_minute + 1
+        found = b"{}"
+        if values:
+            names = map(shown, limit.partition_properties)
+            found = orjson.dumps(dict(zip(names, map(shown, values))))
+        outcome = b"within_limit" if count.fits else _EXCEEDED[key[0]]
+        return _REST % (known[1], outcome, number, found)
 
     def _take(
         self,
-        key: tuple[str, ...],
+        key: Key,
         limit: Limit,
         properties: Mapping[str, Any],
         *,
@@ -217,22 +247,12 @@ class RateLimits:
         )
 
 
-def _decision(
-    limit: Limit,
-    trial_id: Optional[str],
-    count: Count,
-    values: tuple[str, ...],
-) -> dict[str, Any]:
-    """Return a decision in its wire form."""
-    exceeded = "limited" if trial_id is None else "would_limit"
-    names = [shown(name) for name in limit.partition_properties]
-    most = limit.requests_per_minute
-    return {
-        "evaluationTarget": "active" if trial_id is None else "dry_run",
-        **({} if trial_id is None else {"dryRunId": shown(trial_id)}),
-        "outcome": "within_limit" if count.fits else exceeded,
-        "requestsPerMinute": most,
-        "countInWindow": most + 1 if count.number is None else count.number,
-        "partitionProperties": names,
-        "partitionValues": dict(zip(names, map(shown, values))),
-    }
+def _beginning(key: Key, limit: Limit) -> bytes:
+    """Return what all decisions of a limit begin with."""
+    target, _, trial_id = key
+    members: dict[str, Any] = {"evaluationTarget": target}
+    if target == "dry_run":
+        members["dryRunId"] = shown(trial_id)
+    members["requestsPerMinute"] = limit.requests_per_minute
+    members["partitionProperties"] = [shown(n) for n in limit.partition_properties]
+    return orjson.dumps(members)[:-1]
