@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from liteguard.devserver.news import News
 
 LONGEST_SPAN_MINUTES = 24 * 60
-PAUSE_SECONDS = 15.0
+PAUSE_SECONDS = 45.0
 """After how long without news the stream shows that it still lives."""
 
 router = APIRouter(tags=["activity"])
