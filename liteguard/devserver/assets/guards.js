@@ -117,9 +117,9 @@ function observed(line) {
 }
 
 function Adopted({ lines, total, environment, change, sought }) {
-  const now = useNow();
   const [order, setOrder] = useState("name");
   const [shown, setShown] = useState(FIRST_SHOWN);
+  const now = useNow(shown > FIRST_SHOWN ? 10_000 : 1000);
   const sorted = [...lines].sort(ORDERS[order]);
   const heading = (key, text, kind) => html`<th
     class=${kind}
@@ -131,9 +131,9 @@ function Adopted({ lines, total, environment, change, sought }) {
       ? html`<div class="scroll"><table class="rows">
           <thead><tr>
             ${heading("name", "Guard")}
-            <th class="hide-small">State</th>
+            <th class="hide-medium">State</th>
             <th>Default</th>
-            <th class="number hide-small">Rules</th>
+            <th class="number hide-medium">Rules</th>
             ${heading("checksPerMinute", "Checks / min", "number")}
             ${heading("openShare", "Open share", "number hide-small")}
             ${heading("lastSeenMs", "Last seen", "number hide-small")}
@@ -156,16 +156,16 @@ function Line({ line, now, environment, change }) {
   return html`<tr>
     <td>
       <${Link} class="name" to=${{ view: "/guard", guard: line.name }}>${line.name}<//>
-      ${line.rules ? html`<span class="only-small quiet">${many(line.rules, "rule")}</span>` : null}
+      ${line.rules ? html`<span class="only-medium quiet">${many(line.rules, "rule")}</span>` : null}
     </td>
-    <td class="hide-small"><${State} line=${line} /></td>
+    <td class="hide-medium"><${State} line=${line} /></td>
     <td><${Switch}
       on=${line.defaultValue}
       label=${`Default of ${line.name}`}
       text=${line.defaultValue ? "open" : "closed"}
       onChange=${(defaultValue) => patch({ defaultValue })}
     /></td>
-    <td class="number hide-small">${line.rules || html`<span class="quiet">0</span>`}</td>
+    <td class="number hide-medium">${line.rules || html`<span class="quiet">0</span>`}</td>
     <td class="number">${rate(line.checksPerMinute)}</td>
     <td class="number hide-small"><${Share} share=${line.openShare} /></td>
     <td class="number hide-small quiet">${line.lastSeenMs === null ? "never" : ago(line.lastSeenMs, now)}</td>

@@ -15,7 +15,7 @@ export function SignIn({ onSignedIn }) {
       await call("POST", "session", { password });
       onSignedIn();
     } catch (problem) {
-      setError(problem);
+      setError(new Error(problem.message));
     }
   };
   return html`<main class="sign-in">
