@@ -15,6 +15,7 @@ from liteguard.host.polls import PollLog, PollRecord
 from liteguard.process.logs import Trouble, logger
 
 if TYPE_CHECKING:
+    from liteguard.evaluation.bundle import Bundle
     from liteguard.host.in_force import BundleInForce
     from liteguard.host.leadership import LeaderLock
     from liteguard.host.snapshots import Snapshot
@@ -204,7 +205,7 @@ class Refresher:
             if not self._still_leads():
                 return
             if answer.body is not None:
-                self._bundle.accept(decode_bundle(answer.body), answer.etag)
+                self._bundle.accept(_decode(answer.body), answer.etag)
             elif not is_whole:
                 raise BundleError("the backend sent none, and there is none here")
         except (LiteguardError, OSError) as error:
@@ -261,3 +262,14 @@ class Refresher:
             error,
             level=level,
         )
+
+
+def _decode(body: bytes) -> Bundle:
+    try:
+        return decode_bundle(body)
+    except BundleError as error:
+        raise BundleError(
+            f"the answer is no bundle of guards ({error}): check "
+            "LITEGUARD_BACKEND_URL and whether something else answers there",
+            field=error.field,
+        ) from error
