@@ -1,8 +1,9 @@
-"""Connections whose answers end in time.
+"""Connections whose requests and answers end in time.
 
-A socket's timeout is for one read, and a slow answer is many: a byte now and then
-would keep a thread for hours. Here the timeout that urllib3 sets before it waits for an
-answer is for all of it, from the first byte of the first header on.
+A socket's timeout is for one operation, and a slow exchange is many: one address after
+another that does not answer, a request that is taken a byte at a time, an answer that
+comes so. Here the timeout that urllib3 sets is for all that follows together, and
+`Until` is the same moment whenever urllib3 asks.
 """
 
 from __future__ import annotations
@@ -14,8 +15,40 @@ import socket
 import time
 from typing import Any
 
+import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+_PIECE_BYTES = 16 * 1024
+# To a socket, none at all would mean not to wait but to fail at once.
+_SHORTEST_SECONDS = 0.001
+
+
+class Until(urllib3.Timeout):
+    """The time that is left for a request, however many steps it takes.
+
+    Args:
+        deadline: When it has to be over, in monotonic seconds.
+    """
+
+    def __init__(self, deadline: float) -> None:
+        super().__init__()
+        self._deadline = deadline
+
+    def clone(self) -> Until:
+        """Return the same: a second step gets no time of its own."""
+        return self
+
+    def start_connect(self) -> float:
+        """Do nothing: the time has begun."""
+        return time.monotonic()
+
+    @property
+    def connect_timeout(self) -> float:
+        """Seconds left."""
+        return max(_SHORTEST_SECONDS, self._deadline - time.monotonic())
+
+    read_timeout = connect_timeout
 
 
 class _UntilDeadline(io.RawIOBase):
@@ -56,12 +89,68 @@ class _Response(http.client.HTTPResponse):
         self.fp = io.BufferedReader(_UntilDeadline(sock))
 
 
-class _Connection(HTTPConnection):
+class _Punctual(HTTPConnection):
+    """Makes one deadline of the timeout that it is given, from that moment on."""
+
     response_class = _Response
+    _ends_at: float | None = None
+
+    @property
+    def timeout(self) -> Any:
+        """Seconds left."""
+        if self._ends_at is None:
+            return None
+        return max(_SHORTEST_SECONDS, self._ends_at - time.monotonic())
+
+    @timeout.setter
+    def timeout(self, seconds: Any) -> None:
+        is_bounded = isinstance(seconds, (int, float))
+        self._ends_at = time.monotonic() + seconds if is_bounded else None
+
+    def _new_conn(self) -> socket.socket:
+        host = self._dns_host.strip("[]")
+        found = socket.getaddrinfo(host, self.port, type=socket.SOCK_STREAM)
+        for remaining in range(len(found), 0, -1):
+            family, kind, protocol, _, address = found[-remaining]
+            connected = socket.socket(family, kind, protocol)
+            try:
+                for option in self.socket_options or ():
+                    connected.setsockopt(*option)
+                # The later addresses get their share: the first may not exist.
+                connected.settimeout(self.timeout and self.timeout / remaining)
+                connected.connect(address)
+            except BaseException as error:
+                connected.close()
+                if remaining == 1 or not isinstance(error, OSError):
+                    raise
+            else:
+                connected.settimeout(self.timeout)
+                return connected
+        raise OSError(f"{host} has no address")
+
+    def _tunnel(self) -> None:
+        super()._tunnel()
+        self.sock.settimeout(self.timeout)
+
+    def send(self, data: Any) -> None:
+        """Send *data* within the time that is left."""
+        if not isinstance(data, (bytes, bytearray)):
+            super().send(data)
+            return
+        for start in range(0, len(data), _PIECE_BYTES):
+            if self._ends_at is not None and time.monotonic() >= self._ends_at:
+                raise socket.timeout("timed out")
+            if self.sock is not None:
+                self.sock.settimeout(self.timeout)
+            super().send(memoryview(data)[start : start + _PIECE_BYTES])
 
 
-class _TLSConnection(HTTPSConnection):
-    response_class = _Response
+class _Connection(_Punctual):
+    """Without encryption."""
+
+
+class _TLSConnection(_Punctual, HTTPSConnection):
+    """With it."""
 
 
 class _Pool(HTTPConnectionPool):

@@ -16,10 +16,10 @@ from urllib.parse import urlsplit
 
 import orjson
 import requests
-import urllib3
 from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 from liteguard.answers import read_bounded, rejection
+from liteguard.deadline import Until
 from liteguard.errors import TransportError, TransportRejected, TransportTimeout
 from liteguard.session import make_session
 
@@ -206,9 +206,8 @@ class Transport:
         self, path: str, body: bytes, headers: Mapping[str, str], timeout_seconds: float
     ) -> tuple[int, Mapping[str, str], bytes]:
         deadline = time.monotonic() + timeout_seconds
-        # For connecting and waiting together; the adapter makes it one for the answer.
         session = self._session
-        timeout: Any = urllib3.Timeout(total=timeout_seconds)
+        timeout: Any = Until(deadline)
         with (
             self._in_request(),
             session.post(

@@ -6,16 +6,13 @@ import contextlib
 import gzip
 import json
 import logging
-import os
 import socket
 import struct
-import subprocess
-import sys
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 
 import pytest
 
-from clients import ROOT, TOKEN
+from clients import TOKEN
 from liteguard import LiteguardClient
 from misbehaving import (
     BROKEN,
@@ -24,11 +21,8 @@ from misbehaving import (
     Answer,
     Handler,
     Server,
-    TLSServer,
     endless,
-    make_certificate,
     ok,
-    raw,
     serving,
 )
 from waiting import until as wait_until
