@@ -44,12 +44,13 @@ class Backoff:
 
         Args:
             retry_after_seconds: What the backend asked for: never tried earlier,
-                unless it asks for more than an hour.
+                unless it asks for more than an hour, and a random time later, since
+                it may have named the same moment to every host.
         """
         self.failures += 1
         ceiling = self._base_seconds * 2.0 ** min(self.failures, _DOUBLINGS)
-        pause = self._uniform(0.0, min(self._cap_seconds, ceiling))
-        return self._not_before(pause, retry_after_seconds)
+        asked = min(retry_after_seconds or 0.0, _LONGEST_RETRY_AFTER_SECONDS)
+        return asked + self._uniform(0.0, min(self._cap_seconds, max(ceiling, asked)))
 
     def refuse(self, retry_after_seconds: Optional[float] = None) -> float:
         """Count a refusal that time alone rarely mends, and return the seconds to wait.
@@ -57,9 +58,5 @@ class Backoff:
         Half the cap at least: a wrong token is not asked about every second.
         """
         self.failures += 1
-        pause = self._uniform(self._cap_seconds / 2.0, self._cap_seconds)
-        return self._not_before(pause, retry_after_seconds)
-
-    def _not_before(self, pause: float, retry_after_seconds: Optional[float]) -> float:
         asked = min(retry_after_seconds or 0.0, _LONGEST_RETRY_AFTER_SECONDS)
-        return max(pause, asked)
+        return asked + self._uniform(self._cap_seconds / 2.0, self._cap_seconds)

@@ -58,13 +58,15 @@ def test_retry_after_is_never_undercut() -> None:
     backoff = Backoff(1.0, 20.0, uniform=shortest)
     assert backoff.fail(7.0) == 7.0
     assert backoff.fail(300.0) == 300.0
-    assert backoff.refuse(300.0) == 300.0
+    assert backoff.refuse(300.0) == 310.0
 
 
-def test_retry_after_does_not_shorten_a_longer_wait() -> None:
-    """A wait that is longer than the backend asks for stays as it is."""
+def test_hosts_that_are_told_the_same_moment_do_not_return_together() -> None:
+    """After what the backend asks for comes a wait by chance, as long, to the cap."""
     backoff = Backoff(1.0, 20.0, uniform=longest)
-    assert backoff.fail(1.0) == 2.0
+    assert backoff.fail(1.0) == 3.0
+    assert backoff.fail(15.0) == 30.0
+    assert backoff.fail(300.0) == 320.0
 
 
 @pytest.mark.parametrize("asked", [3601.0, 1e9, float("inf")])
@@ -96,8 +98,9 @@ def test_a_refusal_counts_as_a_failure() -> None:
 def test_no_wait_is_negative_or_beyond_its_bounds(
     base: float, cap: float, failures: int, retry_after: float | None
 ) -> None:
-    """Whatever is configured, a wait is within the cap or what was asked for."""
+    """Whatever is configured, a wait is within the cap and what was asked for."""
     backoff = Backoff(base, cap)
     backoff.failures = failures
     for wait in (backoff.fail(retry_after), backoff.refuse(retry_after)):
-        assert 0.0 <= wait <= max(cap, min(retry_after or 0.0, 3600.0))
+        asked = min(retry_after or 0.0, 3600.0)
+        assert asked <= wait <= asked + cap

@@ -399,7 +399,7 @@ def test_a_new_leader_waits_out_its_predecessors_failure(host: Host) -> None:
     second = host.process()
     host.run(290.0, second)
     assert len(host.backend.asked_at) == 1
-    host.run(15.0, second)
+    host.run(135.0, second)
     assert len(host.backend.asked_at) == 2
 
 
@@ -575,7 +575,7 @@ def test_retry_after_is_honoured(host: Host, status: int) -> None:
     host.run(499.0, process)
     assert len(host.backend.asked_at) == 1
     host.backend.failure = None
-    host.run(2.0, process)
+    host.run(122.0, process)
     assert process.names == ["first"]
 
 
