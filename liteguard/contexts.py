@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Optional, Protocol
 from liteguard.errors import BundleError, LiteguardError, TransportRejected
 from liteguard.evaluation.bundle import decode_bundle
 from liteguard.evaluation.table import GuardTable
-from liteguard.process.logs import logger
+from liteguard.process.logs import Trouble
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -26,7 +26,6 @@ _KEPT_SHARE = 0.9
 _IDLE_SECONDS = 1.0
 _PAUSE_AFTER_FAILURE_SECONDS = 5.0
 _LONGEST_PAUSE = 3600.0
-_TELL_EVERY_SECONDS = 60.0
 # The unit of expires_at is not published: seconds and milliseconds since 1970 differ so
 # much that one cannot be taken for the other. What is neither is left to the backend.
 _SECONDS = range(10**9, 10**11)
@@ -90,7 +89,7 @@ class ProtectedBundles:
         self._clock = clock
         self._wall = wall
         self._paused_until = -math.inf
-        self._tell_at = -math.inf
+        self._trouble = Trouble("liteguard: protected contexts get bundles again")
         # Guards the making of room, never a fetch.
         self._lock = threading.Lock()
         self._held: dict[ContextKey, _Held] = {}
@@ -186,6 +185,7 @@ class ProtectedBundles:
         except LiteguardError as error:
             held.due_at = self._clock() + self._after_failure(error)
             return
+        self._trouble.end()
         held.due_at = held.asked_at + rate_seconds
         # The backend took it although it has expired: its clock decides, for a while.
         wall = self._wall()
@@ -194,9 +194,12 @@ class ProtectedBundles:
 
     def _after_failure(self, error: LiteguardError) -> float:
         now = self._clock()
-        if now >= self._tell_at:
-            self._tell_at = now + _TELL_EVERY_SECONDS
-            logger.warning("liteguard: no bundle for a protected context: %s", error)
+        self._trouble.begin(
+            str(getattr(error, "status_code", None)),
+            "liteguard: no bundle for a protected context, which answers with the last "
+            "one or the fallback: %s",
+            error,
+        )
         asked = min(getattr(error, "retry_after_seconds", None) or 0.0, _LONGEST_PAUSE)
         pause = min(self._refresh_rate_seconds, _PAUSE_AFTER_FAILURE_SECONDS)
         if asked or not isinstance(error, (TransportRejected, BundleError)):

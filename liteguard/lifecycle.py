@@ -216,7 +216,10 @@ class Lifecycle:
 def _tell(callback: Listener, changed: frozenset[str]) -> None:
     try:
         callback(changed)
-    except (Exception, SystemExit):  # noqa: BLE001  the callback is the application's
+    except BaseException as error:
+        # A CancelledError is no Exception; what ends a greenlet has to end it.
+        if type(error).__name__ == "GreenletExit":
+            raise
         logger.exception("liteguard: an on_change callback failed")
 
 

@@ -67,3 +67,57 @@ def test_a_quiet_trouble_says_nothing(lines: pytest.LogCaptureFixture) -> None:
     trouble.begin("disk", "cannot write", level=logging.ERROR)
     trouble.end()
     assert lines.records == []
+
+
+class Clock:
+    """A clock that the test moves."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        """Return the time."""
+        return self.now
+
+
+def test_a_trouble_that_fails_in_ever_new_ways_does_not_fill_the_log(
+    lines: pytest.LogCaptureFixture,
+) -> None:
+    """Each kind is told once in a streak, in whatever order, and few of them."""
+    trouble = Trouble("works again")
+    for number in range(300):
+        trouble.begin(str(number % 3), "cannot")
+    assert len(lines.records) == 3
+    for number in range(300):
+        trouble.begin(str(number), "cannot")
+    assert len(lines.records) == 5
+
+
+def test_a_trouble_that_comes_and_goes_is_not_told_for_ever(
+    lines: pytest.LogCaptureFixture,
+) -> None:
+    """After three streaks it is told again if one lasts, or hours later."""
+    clock = Clock()
+    trouble = Trouble("works again", clock=clock)
+    for _ in range(100):
+        trouble.begin("disk", "cannot write")
+        clock.now += 10.0
+        trouble.end()
+    assert len(lines.records) == 6
+    for _ in range(31):
+        trouble.begin("disk", "cannot write")
+        clock.now += 10.0
+    assert len(lines.records) == 7
+    trouble.end()
+    assert lines.records[-1].getMessage() == "works again"
+    clock.now += 12 * 3600.0
+    trouble.begin("disk", "cannot write")
+    assert len(lines.records) == 9
+
+
+def test_a_trouble_may_show_a_traceback(lines: pytest.LogCaptureFixture) -> None:
+    """An error that is a bug is logged with where it came from."""
+    try:
+        int("x")
+    except ValueError as error:
+        Trouble("works again").begin("bug", "failed", error=error)
+    assert "Traceback" in lines.text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
 from typing import TYPE_CHECKING
@@ -84,7 +85,9 @@ def test_several_listeners_are_told_in_order(backend: Backend, state_dir: Path) 
     assert order == [0, 1, 2]
 
 
-@pytest.mark.parametrize("error", [ValueError, SystemExit])
+@pytest.mark.parametrize(
+    "error", [ValueError, SystemExit, asyncio.CancelledError, KeyboardInterrupt]
+)
 def test_failing_listener_is_logged_and_stops_nothing(
     backend: Backend,
     caplog: pytest.LogCaptureFixture,

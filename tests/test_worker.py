@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
 import threading
 from typing import TYPE_CHECKING, Any, Callable
 
 import pytest
 
-from forking import in_child
+from forking import in_child, wait_until
 from liteguard.process import worker as worker_module
 from liteguard.process.worker import PeriodicWorker
 
@@ -209,7 +211,9 @@ def test_a_thread_that_joins_itself_is_told_that_it_runs(
     assert answers == [False]
 
 
-@pytest.mark.parametrize("failure", [ValueError, SystemExit, RecursionError])
+@pytest.mark.parametrize(
+    "failure", [ValueError, SystemExit, RecursionError, asyncio.CancelledError]
+)
 def test_a_round_that_fails_ends_no_thread(
     run: Callable[..., PeriodicWorker],
     monkeypatch: pytest.MonkeyPatch,
@@ -231,6 +235,48 @@ def test_a_round_that_fails_ends_no_thread(
     errors = [r for r in caplog.records if r.levelno == logging.ERROR]
     assert len(errors) == 1
     assert "please report" in errors[0].getMessage()
+
+
+def test_a_round_that_fails_all_night_is_told_once(
+    run: Callable[..., PeriodicWorker],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """One line with its traceback, growing pauses, and a line when it is over."""
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(worker_module, "_PAUSE_AFTER_A_BUG_SECONDS", 0.001)
+    monkeypatch.setattr(worker_module, "_LONGEST_PAUSE_SECONDS", 0.016)
+    rounds = Rounds()
+
+    def fail_often() -> float:
+        rounds()
+        if rounds.count <= 8:
+            raise ValueError("it fails")
+        return LONG
+
+    run(fail_often)
+    assert rounds.wait_for(9)
+    wait_until(lambda: len(caplog.records) == 2)
+    assert [record.levelno for record in caplog.records] == [
+        logging.ERROR,
+        logging.INFO,
+    ]
+    assert caplog.text.count("Traceback") == 1
+
+
+@pytest.mark.filterwarnings("ignore:Exception in thread liteguard-test")
+def test_a_greenlet_that_is_killed_ends(run: Callable[..., PeriodicWorker]) -> None:
+    """What gevent raises to end it is no failure of a round."""
+
+    class GreenletExit(BaseException):
+        """As gevent's."""
+
+    def be_killed() -> float:
+        with contextlib.suppress(IndexError):
+            raise GreenletExit
+        return LONG
+
+    assert run(be_killed).join(DEADLINE_SECONDS)
 
 
 def test_a_failing_action_is_not_retried_without_a_pause(

@@ -45,6 +45,7 @@ class BundleInForce:
         self._trouble = Trouble("liteguard: the snapshot can be used again")
         self._restore_at = -math.inf
         self._is_unreadable = False
+        self._problems: tuple[str, ...] = ()
         self.snapshot = snapshot
         self.is_ahead = False
         """Whether the snapshot on disk is older than what is in force here."""
@@ -82,8 +83,11 @@ class BundleInForce:
 
     def accept(self, bundle: Bundle, header_etag: str) -> None:
         """Put what the backend sent into force, here and on the whole host."""
-        for problem in bundle.problems:
-            logger.warning("liteguard: %s", problem)
+        if bundle.problems != self._problems:
+            # Once, also where a backend without tags sends the same again and again.
+            self._problems = bundle.problems
+            for problem in bundle.problems:
+                logger.warning("liteguard: %s", problem)
         last = self.snapshot.generation if self.snapshot else 0
         etag = bundle.etag or header_etag
         snapshot = Snapshot(

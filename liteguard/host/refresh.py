@@ -72,8 +72,12 @@ class Refresher:
         self._backoff = Backoff(
             min(1.0, refresh_rate_seconds), 2.0 * refresh_rate_seconds, uniform=uniform
         )
-        self._backend = Trouble("liteguard: the backend answers again", quiet=quiet)
-        self._locking = Trouble("liteguard: the state folder can be locked again")
+        self._backend = Trouble(
+            "liteguard: the backend answers again", quiet=quiet, clock=clock
+        )
+        self._locking = Trouble(
+            "liteguard: the state folder can be locked again", clock=clock
+        )
         self._bundle = bundle
         self._turn = threading.Lock()
         self._has_failed = False

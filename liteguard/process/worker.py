@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import threading
 import time
 from typing import Callable, Optional
 
-from liteguard.process.logs import logger
+from liteguard.process.logs import Trouble
 
 _PAUSE_AFTER_A_BUG_SECONDS = 5.0
+_LONGEST_PAUSE_SECONDS = 300.0
 _LONGEST_WAIT_SECONDS = 1e6  # no platform's clock refuses this
 
 
@@ -37,6 +39,8 @@ class PeriodicWorker:
         self._first_delay_seconds = first_delay_seconds
         self._awake = threading.Event()
         self._is_stopping = False
+        self._pause_seconds = _PAUSE_AFTER_A_BUG_SECONDS
+        self._bug = Trouble("liteguard: background rounds succeed again")
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
@@ -90,10 +94,29 @@ class PeriodicWorker:
     def _round(self) -> float:
         started = time.monotonic()
         try:
-            return self._action()
-        except (Exception, SystemExit):  # noqa: BLE001  the thread must outlive a failed round
-            logger.exception("liteguard: a background round failed, please report it")
-            return max(_PAUSE_AFTER_A_BUG_SECONDS, time.monotonic() - started)
+            delay_seconds = self._action()
+        except BaseException as error:
+            # Raised by gevent, to end a greenlet that somebody kills.
+            if type(error).__name__ == "GreenletExit":
+                raise
+            return self._after_a_bug(error, time.monotonic() - started)
+        self._pause_seconds = _PAUSE_AFTER_A_BUG_SECONDS
+        self._bug.end()
+        return delay_seconds
+
+    def _after_a_bug(self, error: BaseException, took_seconds: float) -> float:
+        """Go on all the same: a thread that ends would freeze what it looks after."""
+        self._bug.begin(
+            type(error).__name__,
+            "liteguard: a background round failed and is tried again, "
+            "please report it: %r",
+            error,
+            level=logging.ERROR,
+            error=error,
+        )
+        pause, doubled = self._pause_seconds, 2.0 * self._pause_seconds
+        self._pause_seconds = min(_LONGEST_PAUSE_SECONDS, doubled)
+        return max(pause, took_seconds)
 
 
 def _wait_for_the_kernel(native_id: Optional[int], deadline: float) -> None:
