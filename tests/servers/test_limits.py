@@ -23,7 +23,6 @@ LIMIT = 60
 Start = Callable[["Backend", "Path"], Server]
 SERVERS: dict[str, Start] = {
     "gunicorn --preload": lambda *where: gunicorn(*where, "--preload"),
-    "gunicorn gthread": lambda *where: gunicorn(*where, kind="gthread"),
     "gunicorn gevent": lambda *where: gunicorn(*where, kind="gevent"),
     "uwsgi, whose forks run no hooks": uwsgi,
     "uwsgi --master": lambda *where: uwsgi(*where, "--master"),
