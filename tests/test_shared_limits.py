@@ -54,9 +54,9 @@ def test_sixteen_processes_with_threads_get_the_limit(
     guard, folder = limited(limit, "user"), tmp_path / "state"
     folder.mkdir()
     chance = random.Random(limit)  # noqa: S311  a test that can be repeated
-    started = clock()
 
     def hammer() -> None:
+        os.nice(10)  # so that who kills them gets its turn
         limits = RateLimits(SECRET, clock=clock)
         limits.use(folder)
         with log.open("ab", buffering=0) as opened:
@@ -76,10 +76,11 @@ def test_sixteen_processes_with_threads_get_the_limit(
                 tell(OPENED.pack(before, clock()))
 
     children = [Child(hammer) for _ in range(16)]
-    killed = 0
+    killed, started = 0, clock()
     try:
         wait_until(lambda: log.exists() and log.stat().st_size)
-        while clock() - started < 2.3 * MINUTE:
+        started = clock()
+        while clock() - started < 2.3 * MINUTE or killed < 5:
             time.sleep(0.1)
             victim = chance.randrange(16)
             children[victim].kill()
@@ -94,7 +95,6 @@ def test_sixteen_processes_with_threads_get_the_limit(
     # Each thread that is killed may have had an answer that it could not tell of.
     whole_minutes = int((ended - started) / (MINUTE * 1.05))
     assert len(opened) >= limit * whole_minutes - 2 * (killed + 16)
-    assert killed >= 5
 
 
 def most_in_a_minute(opened: list[tuple[int, int]]) -> int:
