@@ -389,7 +389,7 @@ def test_another_boot_begins_anew(
     assert len(list(tmp_path.iterdir())) == 2
 
 
-@pytest.mark.parametrize("missing", ["boot", "ctypes", "robust", "clock"])
+@pytest.mark.parametrize("missing", ["boot", "ctypes", "robust", "clock", "space"])
 def test_where_nothing_can_be_shared_a_process_counts_for_itself(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -400,6 +400,8 @@ def test_where_nothing_can_be_shared_a_process_counts_for_itself(
     admit(limits_in(tmp_path), limited())
     if missing == "boot":
         monkeypatch.setattr(window_files, "boot_id", lambda: "")
+    elif missing == "space":
+        monkeypatch.setattr(window_files, "reserves_space", lambda _: False)
     elif missing == "clock":
         monkeypatch.setattr(window_files, "_TIME_NAMESPACE", tmp_path)
     else:

@@ -25,6 +25,7 @@ from liteguard.host.stripes import HEADER_BYTES, lock_count
 from liteguard.host.window_table import Shape, WindowTable, host_clock
 from liteguard.process.identity import boot_id
 from liteguard.process.shared_locks import SharedLocks
+from liteguard.telemetry.reserving import reserves_space
 
 _MAGIC = b"LGWINDOW"
 _HEADER = struct.Struct("@8s16sQQQ")
@@ -86,12 +87,17 @@ def open_table(
 
     Raises:
         OSError: The file cannot be made or opened, or the disk is full.
-        StateFolderError: Processes cannot share it on this platform, or it was made by
-            another one, in another container perhaps.
+        StateFolderError: Processes cannot share it on this platform or file system, or
+            it was made by another one, in another container perhaps.
     """
     boot = boot_id()
     if not boot:
         raise StateFolderError("the kernel does not tell one boot from the next")
+    if not reserves_space(folder):
+        raise StateFolderError(
+            f"a full disk would end processes that map files of {folder}: set "
+            "LITEGUARD_STATE_DIR to a folder on tmpfs, ext4 or XFS"
+        )
     path = folder / f"limits-1-{kind}-{boot[:8]}"
     with contextlib.suppress(FileNotFoundError):
         return _open(path, shape, clock)
