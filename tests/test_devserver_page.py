@@ -466,6 +466,23 @@ def test_guards_are_exported_and_imported(
         expect(page.get_by_text("this file is not JSON")).to_be_visible()
 
 
+def test_page_in_the_background_lets_go_and_catches_up(
+    page: Page, backend: Backend
+) -> None:
+    """Many open pages would else use up the browser's connections to the backend."""
+    expect(page.get_by_role("status")).to_have_text("Live")
+    turn = """hidden => {
+      Object.defineProperty(document, "hidden", {value: hidden, configurable: true});
+      document.dispatchEvent(new Event("visibilitychange"));
+    }"""
+    with page.expect_event("requestfailed", lambda sent: "/events" in sent.url):
+        page.evaluate(turn, arg=True)
+    backend.create_guard("a.guard")
+    with page.expect_request("**/events"):
+        page.evaluate(turn, arg=False)
+    expect(page.get_by_role("link", name="a.guard")).to_be_visible()
+
+
 def test_lost_server_is_told_and_found_again(browser: Browser, tmp_path: Path) -> None:
     """While the server is away the page says so; afterwards it goes on by itself."""
     with DevServer(tmp_path) as server:

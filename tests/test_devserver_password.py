@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PASSWORD = "open sesame"  # noqa: S105 - made up for these tests
+HERE, ELSEWHERE = "192.0.2.1", "192.0.2.2"
 MANAGE = "/manage/v1/environments"
 OPEN_TO_ALL = ["/", "/assets/app.js", "/healthz", "/manage/v1/session"]
 
@@ -140,10 +141,21 @@ def test_guessing_is_slowed_down() -> None:
     gate = Gate(PASSWORD)
     for _ in range(MOST_FAILURES):
         with pytest.raises(RequestProblem, match="wrong"):
-            gate.check_password("guess")
+            gate.check_password("guess", HERE)
     with pytest.raises(RequestProblem, match="wait 60 seconds") as refusal:
-        gate.check_password(PASSWORD)
+        gate.check_password(PASSWORD, HERE)
     assert refusal.value.status == 429
+    gate.check_password(PASSWORD, ELSEWHERE)  # who guesses makes nobody else wait
+
+
+def test_addresses_of_guessers_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one that guessed longest ago is forgotten first."""
+    monkeypatch.setattr(gates, "MOST_ADDRESSES", 1)
+    gate = Gate(PASSWORD)
+    for address in [HERE] * MOST_FAILURES + [ELSEWHERE]:
+        with pytest.raises(RequestProblem, match="wrong"):
+            gate.check_password("guess", address)
+    gate.check_password(PASSWORD, HERE)
 
 
 def test_guessing_may_go_on_later(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -151,24 +163,24 @@ def test_guessing_may_go_on_later(monkeypatch: pytest.MonkeyPatch) -> None:
     gate = Gate(PASSWORD)
     for _ in range(MOST_FAILURES):
         with pytest.raises(RequestProblem, match="wrong"):
-            gate.check_password("guess")
+            gate.check_password("guess", HERE)
     monkeypatch.setattr(gates, "FAILURE_SECONDS", 0.0)
-    gate.check_password(PASSWORD)
+    gate.check_password(PASSWORD, HERE)
 
 
 def test_sessions_expire_and_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """The oldest goes when there are too many, and none lasts for ever."""
     gate = Gate(PASSWORD)
-    first, second = gate.open_session(PASSWORD), gate.open_session(PASSWORD)
+    first, second = gate.open_session(PASSWORD, HERE), gate.open_session(PASSWORD, HERE)
     for _ in range(MOST_SESSIONS - 1):
-        gate.open_session(PASSWORD)
+        gate.open_session(PASSWORD, HERE)
     assert (gate.is_open_to(first), gate.is_open_to(second)) == (False, True)
     monkeypatch.setattr(gates, "SESSION_SECONDS", 0.0)
-    assert not gate.is_open_to(gate.open_session(PASSWORD))
+    assert not gate.is_open_to(gate.open_session(PASSWORD, HERE))
 
 
 @pytest.mark.parametrize("password", ["", "pässword", "\udcff"])
 def test_any_text_can_be_given_as_a_password(password: str) -> None:
     """A wrong one is refused as such, whatever it is made of."""
     with pytest.raises(RequestProblem, match="wrong"):
-        Gate(PASSWORD).check_password(password)
+        Gate(PASSWORD).check_password(password, HERE)

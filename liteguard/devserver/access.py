@@ -15,7 +15,7 @@ from liteguard.devserver.database import Database
 from liteguard.devserver.gate import Gate
 from liteguard.devserver.problems import RequestProblem
 from liteguard.devserver.processes import note_process
-from liteguard.devserver.senders import Sender, sender_of
+from liteguard.devserver.senders import Sender, address_of, sender_of
 from liteguard.devserver.tokens import authorise, note_use
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ async def refuse_foreign_pages(request: Request) -> None:
         raise RequestProblem(403, "the request comes from another site's page")
     if (await gate_of(request)).asks_for_password:
         return
-    peer = request.client.host if request.client else ""
+    peer = address_of(request)
     if not (is_local(peer) and is_local(_place("//" + host)[0])):
         reason = "without a password, only programs on the same machine may manage"
         raise RequestProblem(403, reason)
@@ -156,7 +156,7 @@ async def require_manager(request: Request) -> None:
     scheme, _, credentials = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "basic":
         raise RequestProblem(401, "the management password is missing")
-    gate.check_password(_basic_password(credentials))
+    gate.check_password(_basic_password(credentials), address_of(request))
 
 
 def _basic_password(credentials: str) -> str:

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from liteguard.devserver.access import SESSION_COOKIE, GateOf, refuse_foreign_pages
 from liteguard.devserver.gate import SESSION_SECONDS
 from liteguard.devserver.problems import ProblemBody
+from liteguard.devserver.senders import address_of
 from liteguard.devserver.wire import Managed, Served
 
 REFUSALS = (400, 401, 403, 413, 422, 429)
@@ -54,7 +55,7 @@ async def open_session(
     """Open a session: the answer sets its cookie."""
     response.set_cookie(
         SESSION_COOKIE,
-        gate.open_session(given.password),
+        gate.open_session(given.password, address_of(request)),
         max_age=SESSION_SECONDS,
         path="/",
         secure=request.url.scheme == "https",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING, Any, Optional
 
 from liteguard.devserver.activity import (
     MINUTE_MS,
@@ -87,39 +87,70 @@ class Overview(Served):
 def read_overview(connection: sqlite3.Connection, environment_id: int) -> Overview:
     """Return all guards of an environment with their use."""
     now_ms = time.time_ns() // 1_000_000
-    minute = now_ms // MINUTE_MS
-    recent = counts_by_guard(connection, environment_id, minute - RATE_MINUTES)
-    hourly = counts_by_guard(connection, environment_id, minute - SHARE_MINUTES)
-    last_seen = last_seen_by_guard(connection, environment_id)
-    elapsed_minutes = RATE_MINUTES + now_ms % MINUTE_MS / MINUTE_MS
-    adopted, unadopted = [], set()
-    for document in guard_documents(connection, environment_id):
-        guard = json.loads(document)
-        name = guard["name"]
-        if not guard["adopted"]:
-            unadopted.add(name)
-            continue
-        adopted.append(
-            GuardLine(
-                name=name,
-                adopted=True,
-                default_value=guard["defaultValue"],
-                rules=len(guard["rules"]),
-                limited="rateLimit" in guard,
-                checks_per_minute=_checks(recent.get(name)) / elapsed_minutes,
-                open_share=_open_share(hourly.get(name)),
-                last_seen_ms=last_seen.get(name),
-            )
-        )
+    documents = guard_documents(connection, environment_id)
+    guards = [json.loads(document) for document in documents]
+    use = Use(connection, environment_id, now_ms)
+    adopted = [_line(guard, use) for guard in guards if guard["adopted"]]
     observed = list_observations(connection, environment_id).observations
-    taken = {line.name for line in adopted}
     return Overview(
-        now_ms=now_ms, guards=adopted, unadopted=_unadopted(observed, unadopted, taken)
+        now_ms=now_ms,
+        guards=adopted,
+        unadopted=_unadopted(
+            observed,
+            known={guard["name"] for guard in guards if not guard["adopted"]},
+            adopted={line.name for line in adopted},
+        ),
+    )
+
+
+class Use:
+    """How an environment's guards were used lately.
+
+    Args:
+        connection: Where to read.
+        environment_id: Whose guards.
+        now_ms: The time, in milliseconds since the epoch.
+    """
+
+    def __init__(
+        self, connection: sqlite3.Connection, environment_id: int, now_ms: int
+    ) -> None:
+        minute = now_ms // MINUTE_MS
+        self._recent = counts_by_guard(
+            connection, environment_id, minute - RATE_MINUTES
+        )
+        self._hourly = counts_by_guard(
+            connection, environment_id, minute - SHARE_MINUTES
+        )
+        self._minutes = RATE_MINUTES + now_ms % MINUTE_MS / MINUTE_MS
+        self.last_seen_ms = last_seen_by_guard(connection, environment_id)
+
+    def checks_per_minute(self, name: str) -> float:
+        """Return a guard's checks per minute, averaged over the last five."""
+        return _checks(self._recent.get(name)) / self._minutes
+
+    def open_share(self, name: str) -> Optional[float]:
+        """Return the share of open answers in the last hour, if there were any."""
+        counts = self._hourly.get(name)
+        return counts.open / _checks(counts) if counts and _checks(counts) else None
+
+
+def _line(guard: dict[str, Any], use: Use) -> GuardLine:
+    name = guard["name"]
+    return GuardLine(
+        name=name,
+        adopted=True,
+        default_value=guard["defaultValue"],
+        rules=len(guard["rules"]),
+        limited="rateLimit" in guard,
+        checks_per_minute=use.checks_per_minute(name),
+        open_share=use.open_share(name),
+        last_seen_ms=use.last_seen_ms.get(name),
     )
 
 
 def _unadopted(
-    observed: list[StoredObservation], known: set[str], adopted: set[str]
+    observed: list[StoredObservation], *, known: set[str], adopted: set[str]
 ) -> list[UnadoptedLine]:
     lines = {name: UnadoptedLine(name=name) for name in known}
     for observation in observed:
@@ -136,8 +167,3 @@ def _unadopted(
 
 def _checks(counts: Optional[Counts]) -> int:
     return counts.open + counts.closed if counts else 0
-
-
-def _open_share(counts: Optional[Counts]) -> Optional[float]:
-    checks = _checks(counts)
-    return counts.open / checks if counts and checks else None

@@ -35,8 +35,13 @@ def sender_of(request: Request) -> Sender:
         pid=_bounded(request, "X-Liteguard-Pid"),
         process=_bounded(request, "X-Liteguard-Process"),
         user_agent=_bounded(request, "User-Agent"),
-        address=request.client.host if request.client else "",
+        address=address_of(request),
     )
+
+
+def address_of(request: Request) -> str:
+    """Return where a request comes from; empty if that is not known."""
+    return request.client.host if request.client else ""
 
 
 def _bounded(request: Request, name: str) -> Optional[str]:

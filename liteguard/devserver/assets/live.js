@@ -10,14 +10,28 @@ const PAUSES = 4;
 const readers = new Set();
 const watchers = new Set();
 const underWay = new Map();
-const missed = new Set();
 let source = null;
 let state = "connecting";
+let isWanted = false;
 let wasConnected = false;
 
-/** Follow the server's news from now on. */
+/** Follow the server's news from now on, while the page is looked at. */
 export function connect() {
-  if (source) source.close();
+  isWanted = true;
+  open();
+}
+
+/** Stop following. */
+export function disconnect() {
+  isWanted = false;
+  wasConnected = false;
+  close();
+}
+
+function open() {
+  close();
+  // Browsers hold few connections to a host: pages in the background must leave some.
+  if (!isWanted || document.hidden) return;
   const stream = new EventSource("/manage/v1/events");
   source = stream;
   stream.onopen = () => {
@@ -33,16 +47,16 @@ export function connect() {
     turn("lost");
     // A refused stream is not opened again by itself.
     if (stream.readyState !== EventSource.CLOSED) return;
-    setTimeout(() => (source === stream ? connect() : undefined), RETRY_MS);
+    setTimeout(() => (source === stream ? open() : undefined), RETRY_MS);
   };
 }
 
-/** Stop following. */
-export function disconnect() {
-  if (source) source.close();
+function close() {
+  source?.close();
   source = null;
-  wasConnected = false;
 }
+
+document.addEventListener("visibilitychange", () => (document.hidden ? close() : open()));
 
 /** Return "connecting", "live" or "lost". */
 export function useConnection() {
@@ -129,16 +143,8 @@ function pause(ms) {
 }
 
 function tell(topics) {
-  // What nobody looks at is read when somebody does.
-  if (document.hidden) topics.forEach((topic) => missed.add(topic));
-  else readers.forEach((reader) => reader(topics));
+  readers.forEach((reader) => reader(topics));
 }
-
-document.addEventListener("visibilitychange", () => {
-  const topics = [...missed];
-  missed.clear();
-  if (topics.length) tell(topics);
-});
 
 function turn(next) {
   state = next;
