@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import mimetypes
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +27,8 @@ _IMPORT_MAP = re.compile(r'<script type="importmap">(.*?)</script>', re.DOTALL)
 
 def install_page(app: FastAPI) -> None:
     """Have *app* serve the page."""
+    # The system's own list may call it something that browsers refuse to run.
+    mimetypes.add_type("text/javascript", ".js")
     document = (FOLDER / "index.html").read_text("utf-8")
 
     async def show_page() -> HTMLResponse:
