@@ -54,6 +54,14 @@ def test_text_is_written_once_and_found_again() -> None:
     assert journal.file.text(first) == b"text"
 
 
+def test_text_that_never_comes_again_is_not_remembered() -> None:
+    """What limits decided has counts in it, and would fill memory beside the file."""
+    journal = new_journal(new_file(None))
+    places = [journal.write_text(None, b"text") for _ in range(2)]
+    assert places[1] == places[0] + text_size(b"text")
+    assert journal.offsets == {}
+
+
 def test_text_and_bytes_of_the_same_letters_are_two_texts() -> None:
     """A guard's name is not mistaken for a property document."""
     journal = new_journal(new_file(None))

@@ -78,7 +78,7 @@ class Journal:
         """Write the text named *key*, unless it is there, and return where it lies.
 
         Args:
-            key: What `find` will be asked for.
+            key: What `find` will be asked for; ``None`` if the text never comes again.
             text: The text.
             keep: Kept alive with the journal, for a key that is the id of an object.
 
@@ -103,7 +103,8 @@ class Journal:
             raise JournalFull
         self.file.store_text(offset, text)
         self._next_text = offset + text_size(text)
-        self.offsets[key] = offset
+        if key is not None:
+            self.offsets[key] = offset
         if keep is not None:
             self._kept.append(keep)
         return offset

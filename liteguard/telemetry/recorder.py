@@ -227,7 +227,7 @@ def _details(
         duration_ns=happening.duration_ns,
         execution=name_at(journal, state.execution_id) if state else 0,
         parent=name_at(journal, signal_id(parent)) if parent and not is_here else 0,
-        limits=document_at(journal, happening.limits),
+        limits=journal.write_text(None, happening.limits) if happening.limits else 0,
         error=name_at(journal, happening.error),
         sequence_number=state.next_sequence_number() if state else 1,
     )
