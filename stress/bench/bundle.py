@@ -60,6 +60,7 @@ def _of_a_steady_bundle(own: Path, published: Path, turns: int) -> dict[str, Any
     """Return memory added, and what a start takes, where the bundle stays the same."""
     added: dict[str, list[float]] = {FOLLOWER: [], PUBLISHED: []}
     starts: dict[str, list[float]] = {FOLLOWER: [], PUBLISHED: []}
+    worked: dict[str, list[float]] = {FOLLOWER: [], PUBLISHED: []}
     forked: dict[str, list[float]] = {NOTHING: [], SMALL: [], FOLLOWER: []}
     with sink() as address, tempfile.TemporaryDirectory() as folder:
         cases = {
@@ -76,12 +77,14 @@ def _of_a_steady_bundle(own: Path, published: Path, turns: int) -> dict[str, Any
                     if name in added:
                         added[name].append(started["megabytes"])
                         starts[name].append(started["milliseconds"])
+                        worked[name].append(started["processor"])
                     if name in forked:
                         forked[name].append(program.ask("fork"))
     return {
         "private memory added, 100 guards checked, MB": _medians(added),
         "private memory of a forked child that checks nothing, MB": _medians(forked),
         "start() until the first answer, ms": _medians(starts),
+        "start() until the first answer, ms of processor time": _medians(worked),
     }
 
 
