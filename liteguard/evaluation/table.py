@@ -149,10 +149,10 @@ class GuardTable:
 
         The first call for a guard decodes it and may read its document.
         """
-        try:
-            return self._entries[name].compiled
-        except KeyError:
-            return self._load(name) if name in self._documents else None
+        entry = self._entries.get(name)
+        if entry is not None:
+            return entry.compiled
+        return self._load(name) if name in self._documents else None
 
     def evaluate(
         self, name: str, properties: Properties, *, unadopted_open: bool = False
