@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import time
 from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar
 
@@ -50,7 +51,7 @@ class GuardedRun:
                 # A closed guard must not make "await execute_if_open(...)" fail.
                 is_async = inspect.iscoroutinefunction(fn)
                 return _Nothing() if is_async else None  # type: ignore[return-value]  # T is awaitable
-            return fn() if verdict.signal is None else self._measured(verdict, fn)
+            return self._measured(verdict, fn) if verdict.encoded else fn()
 
     def _measured(self, verdict: Verdict, fn: Callable[[], T]) -> T:
         self._started_ns = time.perf_counter_ns()
@@ -83,7 +84,8 @@ class GuardedRun:
 
     def _record(self, verdict: Verdict, error: Optional[BaseException]) -> None:
         recording = self._checker.recording
-        if recording is None:
+        if recording is None or recording.pid != os.getpid():
+            # The function forked in C, and this child has made no check yet.
             return
         recording.recorder.record(
             Happening(

@@ -96,6 +96,8 @@ class Lifecycle:
         runtime = self._revival.runtime
         if runtime is None or not self._revival.is_wanted:
             return True
+        if runtime.pid != os.getpid():
+            return False  # a child that could not revive yet
         return runtime.flusher.flush_until(deadline)
 
     def flush_before_exit(self, most_seconds: float) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Optional
 
 from liteguard.telemetry.happening import OPEN
+from liteguard.telemetry.texts import site_key
 
 if TYPE_CHECKING:
     from types import CodeType, FrameType
@@ -53,8 +54,8 @@ class Epoch:
 
     def recalled(
         self, name: str, frame: FrameType, encoded: bytes, *, is_open: bool
-    ) -> Recalled:
-        """Return what to remember of a check that is in the journal.
+    ) -> Optional[Recalled]:
+        """Return what to remember of a check, if its texts are in the journal.
 
         Args:
             name: The guard.
@@ -63,6 +64,8 @@ class Epoch:
             is_open: The answer.
         """
         code, instruction = frame.f_code, frame.f_lasti
-        key = (name, OPEN if is_open else 0, id(code), instruction)
+        key = site_key(name, OPEN if is_open else 0, code, instruction)
         site, properties = self.journal.find(key), self.journal.find(encoded)
+        if not site or not properties:
+            return None
         return Recalled(self.token, code, instruction, is_open, site, properties)

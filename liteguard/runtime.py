@@ -206,6 +206,7 @@ class Runtime:
         self.refresher.unpark()
         self.refresher.try_to_lead()
         self.flusher.flush_until(deadline)
+        self.recorder.journals.keep_lost()
         self.flusher.release()
         for worker in workers:
             worker.join(deadline - time.monotonic())

@@ -122,6 +122,15 @@ def common() -> Iterator[Path]:
         yield folder
 
 
+@pytest.fixture
+def _threads_take_turns_all_the_time() -> Iterator[None]:
+    """Switch threads as often as the interpreter can."""
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(usual)
+
+
 @pytest.fixture(scope="session")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Build the package as it is published and return the file."""

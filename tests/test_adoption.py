@@ -33,6 +33,7 @@ from journals import (
     store,
 )
 from liteguard.process.identity import current_identity
+from liteguard.telemetry import adoption
 from liteguard.telemetry.adoption import Adopter, show_life
 from liteguard.telemetry.journal_folder import open_journal_file
 
@@ -432,6 +433,32 @@ def test_journal_that_was_never_finished_is_removed_when_it_is_old(
 # -- bounds
 
 
+def test_journal_that_is_released_while_it_is_opened_is_let_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A park may come at any moment, and one process alone must send it."""
+    left_behind(tmp_path, 1)
+    adopter = adopter_of(tmp_path)
+    (path,) = adopter.claimed()
+    adopter.release()
+    assert adopter.open(path) is None
+
+    adopter.claim_all()
+    (path,) = adopter.claimed()
+    really_open = open_journal_file
+
+    def open_while_a_fork_comes(path: Path) -> JournalFile:
+        adopter.release()
+        return really_open(path)
+
+    monkeypatch.setattr(adoption, "open_journal_file", open_while_a_fork_comes)
+    assert adopter.open(path) is not None
+    assert claimed(adopter_of(tmp_path, other_process())) == []
+    adopter.let_go(path)
+    monkeypatch.undo()
+    assert len(claimed(adopter_of(tmp_path, other_process()))) == 1
+
+
 def test_want_of_descriptors_destroys_nothing(tmp_path: Path) -> None:
     """A server at its limit cannot open journals; it neither claims nor removes one."""
     living = new_file(tmp_path, owner=other_process())
@@ -479,7 +506,7 @@ def test_journals_beyond_a_size_are_dropped_oldest_first(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Few large ones may fill a disk as well as many small ones."""
-    large = {"capacity": 2, "text_bytes": 5 * MEBIBYTE}
+    large = {"capacity": 2, "text_bytes": 10 * MEBIBYTE}
     files = [left_behind(tmp_path, 2, **large) for _ in range(15)]
     for number, file in enumerate(files):
         age(path_of(file), seconds=1000.0 - number)

@@ -280,12 +280,74 @@ def test_journals_that_a_leader_drops_are_reported(
         left_behind(tmp_path, 2, capacity=2, text_bytes=200)
     old = new_file(tmp_path, owner=ended_process())
     store(old, 1, site=8, seconds=time.time() - 8 * 86400)
+    bench.server.answer(503)
+    assert not bench.flush_now()
     bench.check(1)
     assert bench.flush_now()
     bench.check(1)
     assert bench.flush_now()
     assert len(set(bench.server.ids())) + bench.server.dropped() == 203 * 2 + 1 + 2
-    assert bench.server.dropped() >= 7
+    assert bench.server.dropped() >= 6
+
+
+def test_nothing_is_dropped_while_the_backend_takes_it(
+    bench: Bench, tmp_path: Path
+) -> None:
+    """However many journals were left, and however many of them hold nothing."""
+    for _ in range(220):
+        done = left_behind(tmp_path, 1, capacity=2, text_bytes=200)
+        done.acknowledge(1)
+    for _ in range(3):
+        left_behind(tmp_path, 1, capacity=2, text_bytes=200)
+    assert bench.flush_now()
+    assert len(bench.server.ids()) == 3
+    assert bench.server.dropped() == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_losses_ride_on_adopted_signals(bench: Bench, tmp_path: Path) -> None:
+    """A leader that makes no check of its own reports what it has lost all the same."""
+    bench.recorder.journals.count_lost(5)
+    left_behind(tmp_path, 2)
+    bench.server.answer(503)
+    assert not bench.flush_now()
+    assert bench.flush_now()
+    assert bench.server.dropped() == 5
+    assert len(bench.server.ids()) == 2
+
+
+def test_losses_that_nothing_rode_on_are_left_to_the_next_leader(
+    benches: Callable[..., Bench], tmp_path: Path
+) -> None:
+    """They lie in a journal without a record when the process has ended."""
+    first, second = benches(tmp_path), benches(tmp_path, owner=other_process())
+    first.recorder.journals.count_lost(5)
+    first.recorder.journals.keep_lost()
+    second.check(1)
+    assert second.flush_now()
+    second.check(1)
+    assert second.flush_now()
+    assert second.server.dropped() == 5
+    assert first.recorder.journals.take_lost() == 0
+
+
+def test_follower_bounds_its_journals_while_the_backend_is_down(
+    benches: Callable[..., Bench], tmp_path: Path
+) -> None:
+    """What it has claimed and could not deliver is its recorder's to let go again."""
+    bench = benches(tmp_path, capacity=20, is_leading=False)
+    bench.server.answer(*[503] * 100)
+    for number in range(300):
+        bench.check(1)
+        bench.recorder.journals.seal()
+        if number % 20 == 0:
+            assert not bench.flush_now()
+    assert len(list(tmp_path.iterdir())) < 60
+    bench.server.accept_again()
+    assert bench.flush_now()
+    bench.check(1)
+    assert bench.flush_now()
+    assert len(set(bench.server.ids())) + bench.server.dropped() == 301
 
 
 def test_losses_that_a_journal_in_memory_still_had_to_report_are_reported(

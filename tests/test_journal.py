@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -14,19 +12,7 @@ from liteguard.telemetry.journal import Journal, JournalFull, LeasedJournal
 from liteguard.telemetry.journal_file import LEASE_GRACE_NS, text_size
 from waiting import until
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 RECORD = (1.0, 0, 0, 0)
-
-
-@pytest.fixture
-def _threads_take_turns_all_the_time() -> Iterator[None]:
-    """Switch threads as often as the interpreter can."""
-    usual = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    yield
-    sys.setswitchinterval(usual)
 
 
 def numbers(journal: Journal) -> list[int]:

@@ -16,6 +16,7 @@ from liteguard.telemetry.sources import Sources
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from liteguard.telemetry.journal_file import Batch, JournalFile
     from liteguard.telemetry.recorder import Recorder
 
 MEBIBYTE = 1024 * 1024
@@ -145,6 +146,63 @@ def test_losses_of_an_adopted_journal_go_on_to_the_next(
     load.settle()
     recorder.record(happening())
     assert load.dropped + filled(sources, Load(500)).dropped == 3
+
+
+@pytest.mark.parametrize("has_folder", [False, True])
+def test_journal_that_was_let_go_of_is_not_sent(
+    tmp_path: Path, *, has_folder: bool
+) -> None:
+    """A check that begins a journal may drop another while a load is filled."""
+    recorder = new_recorder(tmp_path if has_folder else None, capacity=6)
+    made = 0
+
+    def check(count: int) -> None:
+        nonlocal made
+        for _ in range(count):
+            recorder.record(happening())
+            made += 1
+
+    for _ in range(3):
+        check(3)
+        recorder.journals.seal()
+    sources = Sources(
+        recorder.journals,
+        None,
+        is_leading=lambda: False,
+        life_sign_seconds=60.0,
+    )
+
+    class Interrupted(Load):
+        """A load while whose first journal is added another thread checks."""
+
+        def add(self, file: JournalFile, *, waits_for_holes: bool) -> Batch:
+            batch = super().add(file, waits_for_holes=waits_for_holes)
+            if made == 9:
+                check(1)
+            return batch
+
+    delivered = dropped = 0
+    for _ in range(4):
+        load = Interrupted(500)
+        sources.claim()
+        sources.fill(load)
+        delivered, dropped = delivered + len(load), dropped + load.dropped
+        load.settle()
+        sources.put_back(load)
+        recorder.journals.forget_delivered()
+    assert delivered + dropped == made == 10
+
+
+def test_full_load_makes_no_holes(tmp_path: Path) -> None:
+    """A journal for which there was no room has none of its records missing."""
+    recorder = new_recorder(tmp_path)
+    for _ in range(300):
+        recorder.record(happening(properties=LARGE))
+    left_behind(tmp_path, 5)
+    sources = sources_of(recorder, tmp_path)
+    for _ in range(2):
+        assert filled(sources, Load(500)).is_full
+        assert not sources.has_holes
 
 
 def test_journal_is_in_flight_until_it_is_put_back(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import logging
 import shutil
 import sys
 import threading
+import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -33,15 +34,6 @@ if TYPE_CHECKING:
     from liteguard.telemetry.recorder import Recorder
 
 LONG = b'{"x": "' + b"a" * 8000 + b'"}'
-
-
-@pytest.fixture
-def _threads_take_turns_all_the_time() -> Iterator[None]:
-    """Switch threads as often as the interpreter can."""
-    usual = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    yield
-    sys.setswitchinterval(usual)
 
 
 def long_properties(number: int) -> bytes:
@@ -562,6 +554,17 @@ def test_concurrent_tasks_of_one_execution_share_its_numbers(tmp_path: Path) -> 
 
 
 # -- ending
+
+
+def test_close_within_the_making_of_a_journal_is_short(tmp_path: Path) -> None:
+    """A signal handler that shuts down may interrupt it, and would wait for itself."""
+    recorder = new_recorder(tmp_path)
+    recorder.record(happening())
+    begun = time.monotonic()
+    with recorder._making:
+        recorder.close(begun + 3600.0)
+    assert [file.is_sealed for file in recorder.journals.files()] == [True]
+    assert time.monotonic() < begun + 1800.0
 
 
 def test_nothing_is_recorded_after_the_close(tmp_path: Path) -> None:

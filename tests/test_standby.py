@@ -6,6 +6,9 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
+from forking import in_child
 from journals import happening, in_threads, new_recorder, signals_of
 from liteguard.calls import call_of
 from liteguard.checker import Checker, Recording
@@ -61,6 +64,41 @@ def test_recorder_writes_what_was_on_standby() -> None:
     early, late = sorted(signals_of(recorder), key=lambda s: str(s["guardName"]))
     assert early["executionId"] == execution.execution_id
     assert early["timestampMs"] <= late["timestampMs"]
+
+
+@pytest.mark.usefixtures("_threads_take_turns_all_the_time")
+def test_threads_that_record_and_drain_lose_nothing() -> None:
+    """As the first checks of a child do; nothing is dropped, so nothing is counted."""
+    for _ in range(40):
+        standby = Standby(2000)
+        recorder = recorder_of(standby)
+
+        def check(_thread: int, standby: Standby = standby) -> None:
+            for _ in range(20):
+                standby.record(happening())
+                recorder.drain()  # noqa: B023  called within its round
+
+        in_threads(4, check)
+        recorder.drain()
+        (file,) = recorder.journals.files()
+        assert file.unreported == recorder.journals.take_lost() == 0
+        assert recorder.recorded == 80
+
+
+def test_losses_of_a_parent_are_not_those_of_its_child() -> None:
+    """The parent reports them; and a lock that was held at the fork holds up nobody."""
+    standby = Standby(2)
+    for _ in range(5):
+        standby.record(happening())
+    standby._locks[os.getpid()].acquire()
+
+    def child() -> int:
+        standby.record(happening())
+        return standby.take_lost() * 10 + len(standby.take())
+
+    assert in_child(child) == 1
+    standby._locks[os.getpid()].release()
+    assert standby.take_lost() == 3
 
 
 def test_what_standby_dropped_is_reported() -> None:

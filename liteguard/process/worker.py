@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sys
@@ -37,7 +38,10 @@ class PeriodicWorker:
     ) -> None:
         self._action = action
         self._first_delay_seconds = first_delay_seconds
-        self._awake = threading.Event()
+        # Held while there is nothing to do. No event: that has a lock of its own, which
+        # a signal handler that wakes a worker may find held by what it interrupts.
+        self._idle = threading.Lock()
+        self._idle.acquire()
         self._is_stopping = False
         self._pause_seconds = _PAUSE_AFTER_A_BUG_SECONDS
         self._bug = Trouble("liteguard: background rounds succeed again")
@@ -48,13 +52,14 @@ class PeriodicWorker:
         self._thread.start()
 
     def wake(self) -> None:
-        """Let the next round begin at once. Never blocks."""
-        self._awake.set()
+        """Let the next round begin at once. Never blocks, also in a signal handler."""
+        with contextlib.suppress(RuntimeError):  # it is awake already
+            self._idle.release()
 
     def stop(self) -> None:
         """Ask the thread to end after the round it is in. Never blocks."""
         self._is_stopping = True
-        self._awake.set()
+        self.wake()
 
     def join(self, timeout_seconds: float) -> bool:
         """Wait for the thread; return whether it has ended.
@@ -85,9 +90,9 @@ class PeriodicWorker:
     def _run(self) -> None:
         delay_seconds = self._first_delay_seconds
         while not self._is_stopping:
-            if delay_seconds > 0:
-                self._awake.wait(min(delay_seconds, _LONGEST_WAIT_SECONDS))
-            self._awake.clear()
+            self._idle.acquire(
+                timeout=min(max(0.0, delay_seconds), _LONGEST_WAIT_SECONDS)
+            )
             if not self._is_stopping:
                 delay_seconds = self._round()
 

@@ -28,7 +28,7 @@ _CLAIM = ".claim"
 _UNFINISHED = ".tmp"
 _MAX_LEFT = 200
 _FEW = 8
-_MAX_LEFT_BYTES = 64 * 1024 * 1024
+_MAX_LEFT_BYTES = 128 * 1024 * 1024
 _MAX_AGE_SECONDS = 7 * 86400.0
 _LIFE_SIGN_SECONDS = 600.0
 _MARKS = re.compile(r"-(\d+)-(\d+)-(\d+)-(\d+)", re.ASCII)
@@ -74,7 +74,7 @@ class Adopter:
                 self.claim(path)
 
     def drop_excess(self) -> int:
-        """Delete the oldest journals beyond 200 or 64 MiB; return what they held.
+        """Delete the oldest journals beyond 200 or 128 MiB; return what they held.
 
         A host whose processes are short-lived, and whose backend is not there, must
         not fill its disk, which may be its memory.
@@ -111,7 +111,7 @@ class Adopter:
         return 0 if file is None else self._discard(file)
 
     def _discard(self, file: JournalFile) -> int:
-        dropped = file.unsettled() + file.unreported
+        dropped = file.unsettled() + file.take_unreported()
         # Its owner may hold it still, and must not wait for its delivery.
         file.acknowledge(file.newest())
         self.finish(file)
@@ -137,8 +137,20 @@ class Adopter:
 
         What is no journal is removed.
         """
+        # First, so that a release that comes now leaves it to `let_go`.
+        self._in_use.add(path)
+        file = self._opened(path) if path in self._claimed else None
+        if file is None:
+            self.let_go(path)
+            return None
+        # Left by a claimer that died in the middle of a batch, perhaps.
+        file.set_in_flight(is_in_flight=False)
+        show_life(file)
+        return file
+
+    def _opened(self, path: Path) -> Optional[JournalFile]:
         try:
-            file = open_journal_file(path)
+            return open_journal_file(path)
         except FileNotFoundError:
             self._forget(path)
         except ValueError as error:
@@ -149,12 +161,6 @@ class Adopter:
         except OSError as error:
             # For want of descriptors, perhaps: the next flush tries again.
             logger.debug("liteguard: cannot open %s now: %s", path, error)
-        else:
-            self._in_use.add(path)
-            # Left by a claimer that died in the middle of a batch, perhaps.
-            file.set_in_flight(is_in_flight=False)
-            show_life(file)
-            return file
         return None
 
     def let_go(self, path: Path) -> None:

@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING, Callable, Optional
 
 from liteguard.backoff import Backoff
-from liteguard.errors import TransportError, TransportRejected
+from liteguard.errors import TransportError
 from liteguard.process.logs import Trouble
 from liteguard.telemetry.adoption import show_life
 from liteguard.telemetry.load import Load
@@ -169,9 +169,12 @@ class Flusher:
         self._take_over(self._recorder)
         self._recorder.drain()
         self._sources.claim()
-        while time.monotonic() < deadline and self._send_load(deadline):
-            if time.thread_time() >= rest_at:
-                return False
+        try:
+            while time.monotonic() < deadline and self._send_load(deadline):
+                if time.thread_time() >= rest_at:
+                    return False
+        finally:
+            self._sources.end_round()
         self._recorder.journals.forget_delivered()
         if time.monotonic() < deadline:
             self._send_observations(deadline)
@@ -187,6 +190,8 @@ class Flusher:
         load = Load(self._limit)
         try:
             self._sources.fill(load)
+            if len(load):
+                load.carry(self._recorder.journals.take_lost())
             return load.has_work and self._deliver(load, deadline)
         finally:
             self._sources.put_back(load)
@@ -196,8 +201,11 @@ class Flusher:
         try:
             if count:
                 self._transport.send_signals(load.body(), deadline=deadline)
-        except TransportRejected as error:
-            if error.status_code not in _UNACCEPTABLE:
+        except TransportError as error:
+            is_unacceptable = getattr(error, "status_code", None) in _UNACCEPTABLE
+            if not is_unacceptable or count > 1:
+                self._recorder.journals.count_lost(load.carried)
+            if not is_unacceptable:
                 raise
             self._limit = max(1, count // 2)
             if count > 1:

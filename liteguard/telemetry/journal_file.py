@@ -163,6 +163,13 @@ class JournalFile:
         """How many signals that were lost elsewhere this journal has yet to report."""
         return max(0, self._number_at(_LOST_AT) - self._number_at(_REPORTED_AT))
 
+    def take_unreported(self) -> int:
+        """Return how many those are, for another journal to report."""
+        lost = self._number_at(_LOST_AT)
+        count = max(0, lost - self._number_at(_REPORTED_AT))
+        _NUMBER.pack_into(self.memory, _REPORTED_AT, lost)
+        return count
+
     def settle(self, batch: Batch) -> None:
         """State that *batch* is delivered, or reported dropped."""
         _NUMBER.pack_into(self.memory, _REPORTED_AT, batch.lost)

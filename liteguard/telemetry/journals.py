@@ -119,6 +119,20 @@ class Journals:
             journal = self.current
             return [*self._sealed, *([] if journal is None else [journal.file])]
 
+    def hold(self, file: JournalFile) -> bool:
+        """Mark a journal as in flight, so that it is not let go of.
+
+        Returns:
+            ``False`` if it was let go of before, and counted.
+        """
+        with self._lock:
+            journal = self.current
+            is_current = journal is not None and journal.file is file
+            is_held = is_current or file in self._sealed
+            if is_held:
+                file.set_in_flight(is_in_flight=True)
+            return is_held
+
     def forget_delivered(self) -> None:
         """Drop the sealed journals that are delivered, by whichever process."""
         with self._lock:
@@ -126,7 +140,7 @@ class Journals:
             self._sealed = [file for file in self._sealed if file not in delivered]
             # What lies on disk and has losses to report is found there by a leader.
             in_memory = [file for file in delivered if file.path is None]
-            self.count_lost(sum(file.unreported for file in in_memory))
+            self.count_lost(sum(file.take_unreported() for file in in_memory))
 
     def take_over(self, earlier: Journals) -> None:
         """Hold from now on what *earlier*, of this process, has only in memory."""
@@ -143,6 +157,14 @@ class Journals:
                 self._lost += count
             elif count:
                 self.current.file.add_lost(count)
+
+    def keep_lost(self) -> None:
+        """Leave what was lost, and is not reported yet, to whoever leads next.
+
+        Blocks for making a file, if there is something to leave.
+        """
+        if self._lost and self.begin() is not None:
+            self.seal()
 
     def take_lost(self) -> int:
         """Return what was lost while there was no journal, for another to report."""
@@ -183,13 +205,14 @@ class Journals:
             waiting = [sealed.unsettled() for sealed in self._sealed]
             if sum(waiting) < self._capacity and len(waiting) < _MAX_SEALED:
                 return
-            # What is being sent may have arrived; only its answer settles it.
-            if file in self._sealed and not file.is_in_flight:
-                self._let_go(file)
+            self._let_go(file)
 
     def _let_go(self, file: JournalFile) -> None:
         with self._lock:
-            self._sealed.remove(file)
+            # What is being sent may have arrived; only its answer settles it.
+            if file not in self._sealed or file.is_in_flight:
+                return
+            self._sealed = [sealed for sealed in self._sealed if sealed is not file]
         # One that another process has claimed is delivered by that.
         if file.path is None or discard_journal_file(file.path):
-            self.count_lost(file.unsettled() + file.unreported)
+            self.count_lost(file.unsettled() + file.take_unreported())

@@ -45,6 +45,8 @@ class Load:
         self._files: list[JournalFile] = []
         self.dropped = 0
         """How many signals are lost, and reported with these."""
+        self.carried = 0
+        """How many of those are in no journal, to be kept if the load fails."""
 
     def __len__(self) -> int:
         """Return how many signals there are."""
@@ -80,14 +82,19 @@ class Load:
         batch = file.read(limit, waits_for_holes=waits_for_holes)
         encoder = SignalEncoder(file)
         fitting, signals = self._encoded(encoder, batch.records)
-        if fitting < len(batch.records):
+        while fitting < len(batch.records):
             # Its end is another one now, with other losses before it.
-            batch = file.read(fitting, waits_for_holes=waits_for_holes)
-            _, signals = self._encoded(encoder, batch.records)
             self._is_cut = True
+            batch = file.read(fitting, waits_for_holes=waits_for_holes)
+            fitting, signals = self._encoded(encoder, batch.records)
         if batch.last != file.acknowledged:
             self._take(file, batch, encoder, signals)
         return batch
+
+    def carry(self, lost: int) -> None:
+        """Report further losses with these signals; `carried` says how many."""
+        self.dropped += lost
+        self.carried += lost
 
     def body(self) -> list[orjson.Fragment]:
         """Return the signals; the first reports the losses, so that they are told once.

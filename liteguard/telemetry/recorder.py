@@ -22,7 +22,7 @@ from liteguard.telemetry.happening import Happening
 from liteguard.telemetry.journal import Journal, JournalFull
 from liteguard.telemetry.measurement import READINGS_SECONDS, ProcessReadings
 from liteguard.telemetry.records import Details
-from liteguard.telemetry.texts import document_at, name_at, site_at
+from liteguard.telemetry.texts import document_at, name_at, site_at, site_key
 from liteguard.telemetry.waiting import Entry, Standby
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from liteguard.telemetry.journals import Journals
 
 _ATTEMPTS = 5
+_MAKING_SECONDS = 0.2
 
 
 class Recorder:
@@ -89,7 +90,7 @@ class Recorder:
         journal = self.journals.current
         if journal is not None and not limits and current_execution.get() is None:
             offsets = journal.offsets
-            site = offsets.get((guard, flags, id(code), instruction))
+            site = offsets.get(site_key(guard, flags, code, instruction))
             place = offsets.get(properties)
             now = time.time()
             is_fresh = journal.readings_from <= now < journal.readings_until
@@ -111,10 +112,12 @@ class Recorder:
     def close(self, deadline: float) -> None:
         """Write what is queued, and seal for good: what comes later is not recorded.
 
-        Blocks while another thread makes a journal, until *deadline* (monotonic
-        seconds) at most.
+        Blocks while another thread makes a journal, for a moment and until *deadline*
+        (monotonic seconds) at most: it may be this thread that does, if a signal
+        handler calls.
         """
-        is_mine = self._making.acquire(timeout=max(0.0, deadline - time.monotonic()))
+        seconds = min(_MAKING_SECONDS, max(0.0, deadline - time.monotonic()))
+        is_mine = self._making.acquire(timeout=seconds)
         with self._lock:
             self._is_closed = True
         if is_mine:

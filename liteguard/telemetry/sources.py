@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from liteguard.telemetry.journals import Journals
     from liteguard.telemetry.load import Load
 
+_HOLE_ROUNDS = 3
+
 
 class Sources:
     """Fills loads from all journals that are this process's to deliver.
@@ -51,6 +53,9 @@ class Sources:
     def claim(self) -> None:
         """Begin a round: claim what is sealed, and as leader what others left."""
         self._round += 1
+        # Those of journals that others have delivered meanwhile are of no use.
+        oldest = self._round - _HOLE_ROUNDS
+        self._holes = {n: hole for n, hole in self._holes.items() if hole[1] >= oldest}
         adopter = self._adopter
         if adopter is None:
             return
@@ -60,7 +65,16 @@ class Sources:
                 adopter.claim(file.path)
         if self._is_leading():
             adopter.claim_all(life_sign_seconds=self._life_sign_seconds)
-            self._journals.count_lost(adopter.drop_excess())
+
+    def end_round(self) -> None:
+        """Leave what could not be delivered: to the leader, who bounds it."""
+        if self._adopter is None:
+            return
+        if self._is_leading():
+            self._journals.count_lost(self._adopter.drop_excess())
+        else:
+            # As long as it is claimed, the recorder cannot let its oldest go.
+            self._adopter.release()
 
     def fill(self, load: Load) -> None:
         """Add to *load* what there is room for; `put_back` must follow."""
@@ -84,7 +98,8 @@ class Sources:
             if load.is_full:
                 return
             is_growing = not file.is_finished
-            if is_growing or self._is_only_here(file):
+            is_ours = is_growing or self._is_only_here(file)
+            if is_ours and self._journals.hold(file):
                 load.pick_up(file)
                 # Sealed a moment ago: from now on it belongs to who claims it.
                 if not is_growing or not file.is_finished:
@@ -104,7 +119,10 @@ class Sources:
                 continue
             dropped = adopter.drop_if_old(file)
             self._journals.count_lost(dropped)
-            if not dropped:
+            if file.unsettled() == 0:
+                # Many are: their processes were killed when all was delivered.
+                self._close(file)
+            else:
                 self._opened.append(file)
                 load.pick_up(file)
                 self._add(load, file)
@@ -116,7 +134,7 @@ class Sources:
         is_late = hole is not None and hole[0] == settled and hole[1] < self._round
         waits = not is_late and file.owner.identity.is_alive()
         batch = load.add(file, waits_for_holes=waits)
-        if batch.last == settled and file.unsettled():
+        if batch.last == settled and file.unsettled() and not load.is_full:
             is_known = hole is not None and hole[0] == settled and not is_late
             self._holes[nonce] = hole if is_known and hole else (settled, self._round)
 
@@ -125,7 +143,7 @@ class Sources:
         if adopter is None or file.path is None:
             return
         if file.unsettled() == 0:
-            self._journals.count_lost(file.unreported)
+            self._journals.count_lost(file.take_unreported())
             adopter.finish(file)
         else:
             adopter.let_go(file.path)

@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 _LONGEST_NAME_BYTES = 1024
 
 
-def site_key(happening: Happening) -> tuple[str, int, int, int]:
+def site_key(
+    guard: str, flags: int, code: CodeType, instruction: int
+) -> tuple[str, int, int, int]:
     """Return what a journal knows a site by."""
-    guard, flags, _, code, instruction, *_ = happening
     # Hashing a code object walks all that it holds; its id does as well while it lives.
     return (guard, flags, id(code), instruction)
 
@@ -31,11 +32,11 @@ def site_at(journal: Journal, happening: Happening) -> int:
     Raises:
         JournalFull: There is no room for it.
     """
-    key = site_key(happening)
+    guard, flags, _, code, instruction, *_ = happening
+    key = site_key(guard, flags, code, instruction)
     offset = journal.find(key)
     if offset:
         return offset
-    guard, flags, _, code, instruction, *_ = happening
     site = {
         "guardName": _encoded(guard)[:_LONGEST_NAME_BYTES].decode("utf-8", "replace"),
         "result": bool(flags & OPEN),

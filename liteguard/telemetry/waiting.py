@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import itertools
 import os
+import threading
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Callable, Optional
+from typing import TYPE_CHECKING, Optional
 
 from liteguard.telemetry.execution import ExecutionState, SignalRef, current_execution
 from liteguard.telemetry.happening import Happening
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from types import FrameType
 
 
@@ -31,30 +30,39 @@ class Entry:
 
 
 class Standby:
-    """Takes what is recorded while this process has no recorder. Without a lock.
+    """Takes what is recorded while this process has no recorder. Thread-safe.
 
     Outlives forks: each entry carries the pid of its maker, and in a child what the
-    parent had here is the parent's to write. Bounded: full means that the oldest goes,
-    and is counted.
+    parent had here, entries and losses, is the parent's to write. Bounded: full means
+    that the oldest goes, and is counted.
 
     Args:
         capacity: Most entries kept.
     """
 
     def __init__(self, capacity: int) -> None:
-        self._entries: deque[tuple[int, int, Entry]] = deque(maxlen=capacity)
-        self._next_number: Callable[[], int] = itertools.count(1).__next__
-        self._last_taken = 0
-        self._lost = 0
+        self._capacity = capacity
+        self._entries: deque[tuple[int, Entry]] = deque()
+        # By pid: one that another thread held at a fork stays held in the child.
+        # Reentrant: a signal handler may check in the middle of a check.
+        self._locks: dict[int, threading.RLock] = {}
+        self._lost: dict[int, int] = {}
 
     def __len__(self) -> int:
         """Return how many entries are here, those of a parent included."""
         return len(self._entries)
 
     def record(self, happening: Happening) -> None:
-        """Keep a record for the recorder to come. Never blocks."""
+        """Keep a record for the recorder to come; held up for a few instructions."""
         entry = Entry(happening, time.time(), current_execution.get())
-        self._entries.append((self._next_number(), os.getpid(), entry))
+        pid = os.getpid()
+        with self._lock(pid):
+            if (
+                len(self._entries) >= self._capacity
+                and self._entries.popleft()[0] == pid
+            ):
+                self._lost = {pid: self._lost.get(pid, 0) + 1}
+            self._entries.append((pid, entry))
 
     def record_check(
         self,
@@ -80,21 +88,19 @@ class Standby:
     def count(self, name: str, now: float) -> None:
         """Leave out an observation: it is a statistic, unlike a record."""
 
-    def take(self) -> Iterator[Entry]:
-        """Take out what is here, and yield what this process has made."""
-        while self._entries:
-            try:
-                number, pid, entry = self._entries.popleft()
-            except IndexError:  # another thread was quicker
-                return
-            # Numbers run on over what was dropped. Two threads may append in another
-            # order than they drew their numbers: over all, the differences cancel out.
-            self._lost += number - self._last_taken - 1
-            self._last_taken = number
-            if pid == os.getpid():
-                yield entry
+    def take(self) -> list[Entry]:
+        """Take out what is here, and return what this process has made."""
+        pid = os.getpid()
+        with self._lock(pid):
+            entries, self._entries = self._entries, deque()
+        return [entry for maker, entry in entries if maker == pid]
 
     def take_lost(self) -> int:
         """Return how many entries were dropped since the last time."""
-        lost, self._lost = self._lost, 0
-        return lost
+        pid = os.getpid()
+        with self._lock(pid):
+            lost, self._lost = self._lost, {}
+        return lost.get(pid, 0)
+
+    def _lock(self, pid: int) -> threading.RLock:
+        return self._locks.setdefault(pid, threading.RLock())

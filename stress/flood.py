@@ -1,6 +1,6 @@
 """Checks as fast as they go, and what becomes of their signals, to the unit.
 
-``python stress/load.py [--seconds 10] [--json FILE]`` runs one process and then eight,
+``python stress/flood.py [--seconds 10] [--json FILE]`` runs one process and then eight,
 before a backend that is well, slow, and down for the whole run. When a run is over a
 further process delivers what is left; then *checks made = signals delivered + signals
 reported dropped* must hold, or the exit status is 1.
