@@ -172,9 +172,11 @@ class Flusher:
         try:
             while time.monotonic() < deadline and self._send_load(deadline):
                 if time.thread_time() >= rest_at:
+                    self._sources.bound()
                     return False
-        finally:
-            self._sources.end_round()
+        except TransportError:
+            self._sources.bound()
+            raise
         self._recorder.journals.forget_delivered()
         if time.monotonic() < deadline:
             self._send_observations(deadline)

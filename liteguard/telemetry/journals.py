@@ -29,7 +29,10 @@ if TYPE_CHECKING:
 
     from liteguard.process.identity import ProcessIdentity
 
-_TEXT_BYTES = 512 * 1024
+# Who keeps more records has more texts to keep.
+_TEXT_BYTES_OF_A_RECORD = 128
+_LEAST_TEXT_BYTES = 512 * 1024
+_MOST_TEXT_BYTES = 64 * 1024 * 1024
 _MANY_SEALED = 8
 _MAX_SEALED = 50
 
@@ -183,7 +186,9 @@ class Journals:
         return sum(file.unsettled() for file in self.files())
 
     def _make_file(self, owner: Owner) -> Optional[JournalFile]:
-        sizes = {"capacity": self._capacity, "text_bytes": _TEXT_BYTES}
+        text_bytes = max(_LEAST_TEXT_BYTES, _TEXT_BYTES_OF_A_RECORD * self._capacity)
+        text_bytes = min(_MOST_TEXT_BYTES, text_bytes)
+        sizes = {"capacity": self._capacity, "text_bytes": text_bytes}
         try:
             file = create_journal_file(self._folder, owner, **sizes)
         except OSError as error:

@@ -66,8 +66,8 @@ class Sources:
         if self._is_leading():
             adopter.claim_all(life_sign_seconds=self._life_sign_seconds)
 
-    def end_round(self) -> None:
-        """Leave what could not be delivered: to the leader, who bounds it."""
+    def bound(self) -> None:
+        """Leave what could not be delivered yet to the leader, who bounds it."""
         if self._adopter is None:
             return
         if self._is_leading():
