@@ -20,7 +20,7 @@ import orjson
 
 from liteguard.errors import SnapshotError
 from liteguard.host.descriptors import OwnDescriptor
-from liteguard.host.statedir import write_atomically
+from liteguard.host.files import write_atomically
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -68,16 +68,16 @@ class SnapshotStore:
     as long as something refers to its documents.
 
     Args:
-        path: The snapshot file.
+        path: The snapshot file. Its folder, named after backend, token and
+            environment, enters the key: a copy from another folder is refused.
         token: The project client token; only a key derived from it is kept.
         last: The snapshot in force, if this process inherited one.
     """
 
     def __init__(self, path: Path, token: str, last: Optional[Snapshot] = None) -> None:
         self._path = path
-        self._key = blake2b(
-            token.encode(), digest_size=32, person=b"liteguard-snap"
-        ).digest()
+        secret = f"{token}\n{path.parent.name}".encode()
+        self._key = blake2b(secret, digest_size=32, person=b"liteguard-snap").digest()
         self._seen = last.origin if last else _unknown(path)
 
     def write(self, snapshot: Snapshot) -> None:
