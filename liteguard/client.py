@@ -63,8 +63,11 @@ class LiteguardClient(GuardChecks):
 
     def __repr__(self) -> str:
         """Name backend, environment and role, never the token."""
+        scheme, _, rest = self._options.backend_url.partition("://")
+        # What stands before an "@" may be a password.
+        url = f"{scheme}://{rest.rpartition('@')[2]}"
         return (
-            f"<LiteguardClient of {self._options.backend_url} "
+            f"<LiteguardClient of {url} "
             f"environment={self._options.environment!r} role={self.status().role}>"
         )
 
