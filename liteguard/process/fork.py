@@ -159,7 +159,7 @@ def _is_advice_in_force(smaps_path: Path = _SMAPS) -> bool:
     Any page marked so will do. Another library's proves as much as ours.
     """
     try:
-        with smaps_path.open(encoding="ascii", errors="replace") as smaps:
+        with smaps_path.open(encoding="utf-8", errors="replace") as smaps:
             flags = (line for line in smaps if line.startswith("VmFlags:"))
             return any("wf" in line.split() for line in flags)
     except OSError:

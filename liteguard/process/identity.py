@@ -64,7 +64,7 @@ def boot_id() -> str:
 
 @cache
 def _read_boot_id() -> str:
-    return (_PROC / "sys/kernel/random/boot_id").read_text("ascii").strip()
+    return (_PROC / "sys/kernel/random/boot_id").read_text("utf-8").strip()
 
 
 def _differ(one: str, other: str) -> bool:
