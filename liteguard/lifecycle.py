@@ -71,16 +71,24 @@ class Lifecycle:
             # Another thread is starting, or forking, at this moment.
             time.sleep(_LOOK_SECONDS)
             self._revival.revive()
-        runtime = self._revival.runtime
-        if runtime is not None and not uwsgi.may_run_threads():
-            runtime.refresh_here(deadline)
-        elif runtime is not None:
-            runtime.wait_for_bundle(deadline)
+        runtime = self._wait_for_bundle(deadline)
         if strict and self.checker.table is None:
             reason = runtime.refresher.last_error if runtime else "not running"
             raise NotReadyError(
                 f"no bundle within {self._options.start_timeout_seconds:g} s: {reason}"
             )
+
+    def _wait_for_bundle(self, deadline: float) -> Optional[Runtime]:
+        """Return the runtime that has a bundle, or has failed to get one."""
+        while True:
+            runtime = self._revival.runtime
+            if runtime is not None and not uwsgi.may_run_threads():
+                runtime.refresh_here(deadline)
+            elif runtime is not None:
+                runtime.wait_for_bundle(deadline)
+            # It may have been replaced meanwhile, with another state folder.
+            if runtime is self._revival.runtime or time.monotonic() >= deadline:
+                return runtime
 
     def shutdown(self, timeout_seconds: float) -> None:
         """Flush, stop and give up leadership, all within *timeout_seconds*."""

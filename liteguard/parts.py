@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Callable, Optional
 
 from liteguard.errors import StateFolderError
@@ -42,6 +43,7 @@ class Parts:
     Args:
         pid: The process.
         folder: The state folder; ``None`` for a standalone process.
+        find_folder: Finds the one that would be taken now, perhaps a better one.
         transport: Speaks with the backend.
         lock: Who leads; ``None`` for a standalone process.
         refresher: Brings bundles in.
@@ -52,6 +54,7 @@ class Parts:
 
     pid: int
     folder: Optional[StateFolder]
+    find_folder: Callable[[], StateFolder]
     transport: Transport
     lock: Optional[LeaderLock]
     refresher: Refresher
@@ -83,6 +86,7 @@ def make_parts(
     """
     identity = current_identity()
     folder = _open_folder(token, options, folder_trouble)
+    find_folder = partial(_find_folder, token, options)
     transport = _make_transport(token, options, identity)
     lock = _make_lock(folder, identity, options)
     refresher = Refresher(
@@ -109,6 +113,7 @@ def make_parts(
     return Parts(
         pid=identity.pid,
         folder=folder,
+        find_folder=find_folder,
         transport=transport,
         lock=lock,
         refresher=refresher,
@@ -177,16 +182,20 @@ def _make_lock(
     )
 
 
+def _find_folder(token: str, options: ClientOptions) -> StateFolder:
+    return open_state_folder(
+        options.state_dir,
+        token=token,
+        backend_url=options.backend_url,
+        environment=options.environment,
+    )
+
+
 def _open_folder(
     token: str, options: ClientOptions, trouble: Trouble
 ) -> Optional[StateFolder]:
     try:
-        folder = open_state_folder(
-            options.state_dir,
-            token=token,
-            backend_url=options.backend_url,
-            environment=options.environment,
-        )
+        folder = _find_folder(token, options)
     except StateFolderError as error:
         trouble.begin(
             str(error),
@@ -204,4 +213,6 @@ def _open_folder(
             folder.refused,
             folder.path,
         )
+    else:
+        trouble.end()
     return folder

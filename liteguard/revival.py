@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import os
 import threading
 import time
@@ -28,6 +29,7 @@ _PARK_SECONDS = 0.02
 # In the refresh thread, which may wait.
 _REPLACE_SECONDS = 1.0
 _RETRY_SECONDS = 1.0
+_CALM_SECONDS = 300.0
 # A child that is about to exec should start nothing; one that stays soon must.
 _CHILD_DELAY_SECONDS = 0.05
 # Threads started before gevent patches the process would be of the wrong kind.
@@ -60,6 +62,8 @@ class Revival:
         # By pid: a lock that another thread held at a fork stays held in the child.
         self._locks: dict[int, threading.Lock] = {}
         self._retry_at = 0.0
+        self._replace_at = -math.inf
+        self._replace_pause = _RETRY_SECONDS
         self._running = Trouble("liteguard: runs again in this process")
         self._threads = Trouble("liteguard: background threads run")
 
@@ -121,7 +125,17 @@ class Revival:
             lock.release()
 
     def replace(self) -> None:
-        """Begin anew in this process, with another state folder than before."""
+        """Begin anew in this process, with another state folder than before.
+
+        Rarer and rarer where that helps nothing.
+        """
+        now = time.monotonic()
+        if now < self._replace_at:
+            return
+        is_again = now < self._replace_at + _CALM_SECONDS
+        doubled = min(_CALM_SECONDS, 2.0 * self._replace_pause)
+        self._replace_pause = doubled if is_again else _RETRY_SECONDS
+        self._replace_at = now + self._replace_pause
         with self._locked(_REPLACE_SECONDS):
             # Also first: a check in between is to be recorded, on standby.
             self.flag[0] = 0

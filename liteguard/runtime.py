@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING, Callable, Optional
 
 from liteguard.checker import Recording
+from liteguard.errors import StateFolderError
 from liteguard.parts import make_parts
 from liteguard.process import exits
 from liteguard.process.worker import PeriodicWorker
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from liteguard.telemetry.waiting import Standby
 
 
+# How often a process without the folder that it should have looks for it.
+_FIND_AGAIN_SECONDS = 60.0
 # Longest that an election takes, on a machine that has much else to do.
 _ELECTION_SECONDS = 0.2
 
@@ -68,6 +71,8 @@ class Runtime:
         )
         self.pid = parts.pid
         self.folder = parts.folder
+        self._find_folder = parts.find_folder
+        self._find_at = time.monotonic() + _FIND_AGAIN_SECONDS
         self.transport = parts.transport
         self.refresher = parts.refresher
         self.recorder = parts.recorder
@@ -223,8 +228,10 @@ class Runtime:
 
     def _refresh_round(self) -> float:
         self.has_run = True
-        if self._has_lost_its_folder():
+        if self._has_lost_its_folder() or self._has_found_a_better_folder():
             self._on_lost_folder()
+            # Whoever waits for a bundle is to wait for the next runtime's.
+            self._settled.set()
             return self._reload_rate_seconds
         was_leading = self.refresher.is_leading
         delay_seconds = self.refresher.refresh_once()
@@ -263,7 +270,20 @@ class Runtime:
         folder = self.folder
         if folder is None:
             return False
-        return folder.owner != os.geteuid() or self.refresher.has_lost_folder
+        is_lost = self.refresher.has_lost_folder or not folder.is_in_place
+        return is_lost or folder.owner != os.geteuid()
+
+    def _has_found_a_better_folder(self) -> bool:
+        """Whether what kept this process from sharing the right folder is over."""
+        folder, now = self.folder, time.monotonic()
+        is_best = folder is not None and not folder.refused
+        if is_best or now < self._find_at:
+            return False
+        self._find_at = now + _FIND_AGAIN_SECONDS
+        try:
+            return self._find_folder().path != (folder and folder.path)
+        except StateFolderError:
+            return False
 
     def _mark_flush(self) -> None:
         if self.refresher.is_leading and self.folder is not None:

@@ -73,6 +73,7 @@ LAYERS = [
     "liteguard.deadline",
     "liteguard.session",
     "liteguard.transport",
+    "liteguard.host.files",
     "liteguard.host.statedir",
     "liteguard.host.descriptors",
     "liteguard.host.snapshots",

@@ -12,10 +12,10 @@ import pytest
 
 from forking import NOBODY, Child, as_ordinary_user, in_child, wait_until
 from liteguard.errors import StateFolderError
+from liteguard.host.files import write_atomically
 from liteguard.host.statedir import (
     StateFolder,
     open_state_folder,
-    write_atomically,
 )
 
 if TYPE_CHECKING:

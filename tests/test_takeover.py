@@ -17,7 +17,7 @@ from forking import Child, living
 from line import Line
 from liteguard import LiteguardClient, Role
 from liteguard.host import snapshots
-from liteguard.host.statedir import write_atomically
+from liteguard.host.files import write_atomically
 from waiting import until
 
 if TYPE_CHECKING:

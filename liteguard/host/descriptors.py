@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from liteguard.host.files import OWNER_READS
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -25,7 +27,7 @@ class OwnDescriptor:
     """
 
     def __init__(self, path: Path, flags: int) -> None:
-        self.number = os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        self.number = os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, OWNER_READS)
         self.status = os.fstat(self.number)
 
     @property

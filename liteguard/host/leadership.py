@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Callable
 import orjson
 
 from liteguard.host.descriptors import OwnDescriptor
+from liteguard.host.files import OWNER_READS, is_own_file
 from liteguard.process.identity import ProcessIdentity
 
 if TYPE_CHECKING:
@@ -120,7 +121,8 @@ class LeaderLock:
             file = self._held.pop()
             if file.is_ours and self._identity.pid == os.getpid():
                 # Closing is not enough: a child may keep a copy that it never uses.
-                fcntl.flock(file.number, fcntl.LOCK_UN)
+                with contextlib.suppress(OSError):
+                    fcntl.flock(file.number, fcntl.LOCK_UN)
             file.close()
 
     def park(self, timeout_seconds: float) -> None:
@@ -152,8 +154,11 @@ class LeaderLock:
         return False
 
     def _take(self) -> bool:
-        file = OwnDescriptor(self._path, os.O_RDWR | os.O_CREAT)
+        file = OwnDescriptor(self._path, os.O_RDWR | os.O_CREAT | os.O_NONBLOCK)
         try:
+            if not is_own_file(file.status):
+                # By a second name we would write into another file of this user.
+                raise PermissionError(0, "is no file of this user alone", self._path)
             is_taken = self._lock(file)
             is_free = not is_taken and self._is_leader_gone(file)
         finally:
@@ -197,6 +202,7 @@ class LeaderLock:
     def _sign(self, file: OwnDescriptor) -> None:
         # On a full disk nobody can tell who leads, and it leads all the same.
         with contextlib.suppress(OSError):
+            os.fchmod(file.number, OWNER_READS)
             os.ftruncate(file.number, 0)
             os.pwrite(file.number, orjson.dumps(asdict(self._identity)), 0)
         self._beat_at = 0.0

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Callable, Optional
 
 import orjson
 
-from liteguard.host.statedir import write_atomically
+from liteguard.host.descriptors import OwnDescriptor
+from liteguard.host.files import is_own_file, write_atomically
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+_LONGEST_RECORD_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True)
@@ -78,11 +82,22 @@ class PollLog:
         if self._path is None:
             return None
         try:
-            record = PollRecord(**orjson.loads(self._path.read_bytes()))
+            record = PollRecord(**orjson.loads(_read(self._path)))
             _check(record)
         except (OSError, ValueError, TypeError):
             return None
         return record if record.boot_id == self._boot_id else None
+
+
+def _read(path: Path) -> bytes:
+    # Without waiting: a pipe in the file's place would keep the thread for ever.
+    file = OwnDescriptor(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        if not is_own_file(file.status):
+            raise PermissionError(0, "is no file of this user alone", str(path))
+        return os.pread(file.number, _LONGEST_RECORD_BYTES, 0)
+    finally:
+        file.close()
 
 
 def _check(record: PollRecord) -> None:

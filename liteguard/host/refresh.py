@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Callable, Optional
 from liteguard.backoff import Backoff
 from liteguard.errors import BundleError, LiteguardError
 from liteguard.evaluation.bundle import decode_bundle
+from liteguard.host.files import PASSES_BY_ITSELF
 from liteguard.host.polls import PollLog, PollRecord
 from liteguard.process.logs import Trouble, logger
 
@@ -26,7 +27,6 @@ _JITTER = 0.1
 _LONGEST_INTERVAL_SECONDS = 24 * 3600.0
 # While a host starts, followers look for the leader's first snapshot more often.
 _START_HURRY = 0.05
-_FOLDER_GONE = (FileNotFoundError, NotADirectoryError, PermissionError)
 
 
 class Refresher:
@@ -83,7 +83,7 @@ class Refresher:
         self._has_failed = False
         self.is_leading = False
         self.has_lost_folder = False
-        """Whether the state folder is gone, or another's, so that nobody can lead."""
+        """Whether the state folder is gone, or cannot be locked: nobody can lead."""
         self.refreshes = 0
         self.last_error: Optional[str] = None
 
@@ -173,9 +173,11 @@ class Refresher:
             self.is_leading = self._lock.try_acquire()
         except OSError as error:
             self.is_leading = False
-            self.has_lost_folder = isinstance(error, _FOLDER_GONE)
+            self.has_lost_folder = error.errno not in PASSES_BY_ITSELF
             self._locking.begin(
-                "lock", "liteguard: cannot lock the state folder: %s", error
+                "lock",
+                "liteguard: cannot lock the state folder, looking for another: %s",
+                error,
             )
         else:
             self.has_lost_folder = False

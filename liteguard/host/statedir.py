@@ -7,6 +7,7 @@ followed on the way to it.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 import stat
@@ -19,13 +20,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Callable, Optional
 
 from liteguard.errors import StateFolderError
+from liteguard.host.files import OWNER_READS, PASSES_BY_ITSELF, is_own_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+with contextlib.suppress(ImportError):  # Windows: nothing there is shared
+    import fcntl
+
 _OWNER_ONLY = 0o700
 _OTHERS = 0o077
-_LONGEST_WRITE_SECONDS = 3600.0
+_READ_WRITE = os.R_OK | os.W_OK
+_FULL = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)})
+_LOCK_NAME = "leader-1.lock"
 
 
 @dataclass(frozen=True)
@@ -45,7 +52,7 @@ class StateFolder:
     @property
     def leader_lock_path(self) -> Path:
         """The file whose lock makes a process the leader; never deleted."""
-        return self.path / "leader-1.lock"
+        return self.path / _LOCK_NAME
 
     @property
     def snapshot_path(self) -> Path:
@@ -57,11 +64,30 @@ class StateFolder:
         """When the backend was last asked, and when it will be next."""
         return self.path / "polls-1.json"
 
+    @property
+    def is_in_place(self) -> bool:
+        """Whether nobody has put a folder of another user, or a link, in its place.
+
+        Another user can where the folder lies in one that is writable for all.
+        """
+        try:
+            status = self.path.lstat()
+        except OSError:
+            return True  # whoever works in it tells
+        return stat.S_ISDIR(status.st_mode) and status.st_uid == self.owner
+
     def mark_flush(self) -> None:
         """Note that a leader delivers now what others left. Blocks for one file."""
+        flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         # A folder that is gone or full is the refresh's to report.
         with contextlib.suppress(OSError):
-            self._flush_path.touch(0o600)
+            descriptor = os.open(self._flush_path, flags, OWNER_READS)
+            try:
+                if is_own_file(os.fstat(descriptor)):
+                    os.fchmod(descriptor, OWNER_READS)
+                    os.utime(descriptor)
+            finally:
+                os.close(descriptor)
 
     def last_flush_age(self) -> float:
         """Return the seconds since a leader last delivered what others left.
@@ -111,53 +137,13 @@ def open_state_folder(
         try:
             path = _private(parent() / name)
             _private(path / "journals-2")
+            _check_lock(path / _LOCK_NAME)
         except OSError as error:
             where = f"{error.filename}: " if error.filename else ""
             refusals.append(f"{where}{error.strerror or error}")
         else:
             return StateFolder(path, os.geteuid(), "; ".join(refusals))
     raise StateFolderError("; ".join(refusals))
-
-
-def write_atomically(
-    path: Path, data: bytes, *, is_wanted: Callable[[], bool] = lambda: True
-) -> None:
-    """Replace *path* by a file that holds *data*: readers see the old or the new one.
-
-    Not synchronised to the disk: after a crash of the machine the data is made anew.
-
-    Args:
-        path: The file.
-        data: What it is to hold.
-        is_wanted: Asked at the last moment before *path* is replaced.
-
-    Raises:
-        OSError: As the file system says; *path* is then unchanged.
-    """
-    # Not named by the pid: containers that share a folder have equal ones.
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    descriptor = os.open(temporary, flags, 0o600)
-    try:
-        with open(descriptor, "wb", closefd=True) as file:  # noqa: PTH123  a descriptor
-            file.write(data)
-        if is_wanted():
-            temporary.replace(path)
-        else:
-            temporary.unlink()
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    _remove_leftovers(path)
-
-
-def _remove_leftovers(path: Path) -> None:
-    """Remove what writers of *path* that were killed have left, once it is old."""
-    oldest = time.time() - _LONGEST_WRITE_SECONDS
-    for left in path.parent.glob(f".{path.name}.*.tmp"):
-        with contextlib.suppress(OSError):
-            if left.lstat().st_mtime < oldest:
-                left.unlink()
 
 
 def _folder_name(token: str, backend_url: str, environment: str) -> str:
@@ -223,6 +209,37 @@ def _private(path: Path) -> Path:
     return path
 
 
+def _check_lock(path: Path) -> None:
+    """Refuse what would be no lock file, before anybody writes into it."""
+    is_there = False
+    with contextlib.suppress(FileNotFoundError):
+        is_there = is_own_file(path.lstat())
+        if not is_there:
+            raise PermissionError(0, "is no file of this user alone", str(path))
+    if is_there and not os.access(path, _READ_WRITE, effective_ids=_CAN_ASK_EFFECTIVE):
+        raise PermissionError(0, "cannot be written", str(path))
+    try:
+        _try_to_lock(path.parent)
+    except OSError as error:
+        # A full disk does not matter to a lock that is there.
+        passes = _FULL | PASSES_BY_ITSELF if is_there else frozenset()
+        if error.errno not in passes:
+            why = f"cannot be locked ({error.strerror})"
+            raise OSError(error.errno, why, str(path.parent)) from error
+
+
+def _try_to_lock(folder: Path) -> None:
+    """Lock a file of no use; some network file systems have no locks."""
+    path = folder / f".{secrets.token_hex(6)}.lock.tmp"
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(path, flags, OWNER_READS)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    finally:
+        os.close(descriptor)
+        path.unlink()
+
+
 def _make(path: Path) -> None:
     try:
         path.mkdir(_OWNER_ONLY)
@@ -231,8 +248,10 @@ def _make(path: Path) -> None:
     except FileNotFoundError:
         # One by one: mkdir(parents=True) would leave the parents to the umask.
         _make(path.parent)
-        with contextlib.suppress(FileExistsError):
-            path.mkdir(_OWNER_ONLY)
+        _make(path)
+    else:
+        # Which the umask may have taken from the owner as well.
+        path.chmod(_OWNER_ONLY)
 
 
 _CAN_ASK_EFFECTIVE = os.access in os.supports_effective_ids

@@ -49,6 +49,7 @@ def create_journal_file(
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(unfinished, flags, 0o600)
     try:
+        os.fchmod(descriptor, 0o600)  # which a umask may have taken from the owner
         _allocate(descriptor, size)
         memory = _mapped(descriptor, size)
         write_header(memory, owner, capacity, text_bytes)
