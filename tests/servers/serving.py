@@ -211,7 +211,7 @@ class Server:
 
     def assert_log_is_clean(self) -> None:
         """Fail if a traceback or a word of ours is in the log."""
-        # gunicorn 23 logs in signal handlers, which may interrupt a log call of its own.
+        # gunicorn 23 logs in signal handlers, which may interrupt its own logging.
         log = _REENTRANT_LOGGING.sub("", self.log())
         assert "Traceback" not in log, log
         assert "liteguard: " not in log, log
