@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import threading
 import time
 from dataclasses import dataclass, field
@@ -66,7 +67,8 @@ class _Held:
 class ProtectedBundles:
     """The bundles that the backend gives for single contexts.
 
-    Thread-safe. A check takes no lock: single operations of a dict are enough.
+    Thread-safe. Neither a check nor making room takes a lock: single operations of a
+    dict are enough, and a signal handler may do either in the middle of the other.
 
     Bounded: at most 1,000 contexts and 64 MiB of bundles are held, the least recently
     used make room. Nothing is asked for a context that nobody uses; one in use costs a
@@ -90,8 +92,7 @@ class ProtectedBundles:
         self._wall = wall
         self._paused_until = -math.inf
         self._trouble = Trouble("liteguard: protected contexts get bundles again")
-        # Guards the making of room, never a fetch.
-        self._lock = threading.Lock()
+        self._pid = os.getpid()
         self._held: dict[ContextKey, _Held] = {}
 
     def __len__(self) -> int:
@@ -106,10 +107,14 @@ class ProtectedBundles:
         return held.table
 
     def reset_after_fork(self) -> None:
-        """Replace the locks, which other threads may have held at the fork."""
-        self._lock = threading.Lock()
-        for held in list(self._held.values()):
-            held.turn = threading.Lock()
+        """Replace the locks, which other threads may have held at the fork.
+
+        Does nothing in the process that holds them.
+        """
+        if self._pid != os.getpid():
+            self._pid = os.getpid()
+            for held in list(self._held.values()):
+                held.turn = threading.Lock()
 
     def bind(
         self, context: ProtectedContext, fetch: Fetch, *, deadline: float = math.inf
@@ -124,12 +129,13 @@ class ProtectedBundles:
         held = self._use(context)
         if self._may_ask(held):
             wait_seconds = min(max(0.0, deadline - time.monotonic()), _LONGEST_PAUSE)
-            if held.turn.acquire(timeout=wait_seconds):
+            turn = held.turn
+            if turn.acquire(timeout=wait_seconds):
                 try:
                     if self._may_ask(held):
                         self._refresh(held, fetch, deadline)
                 finally:
-                    held.turn.release()
+                    turn.release()
         self._make_room()
 
     def refresh_one(self, fetch: Fetch) -> float:
@@ -145,11 +151,12 @@ class ProtectedBundles:
             if wall < held.expires_at and self._may_ask(held)
         ]
         for held in sorted(due, key=lambda held: held.asked_at):
-            if held.turn.acquire(blocking=False):
+            turn = held.turn
+            if turn.acquire(blocking=False):
                 try:
                     self._refresh(held, fetch, math.inf)
                 finally:
-                    held.turn.release()
+                    turn.release()
                 break
         self._make_room()
         pace_seconds = self._refresh_rate_seconds / _MAX_CONTEXTS
@@ -211,14 +218,13 @@ class ProtectedBundles:
         total = sum(held.size for held in list(self._held.values()))
         if len(self._held) <= _MAX_CONTEXTS and total <= _MAX_BYTES:
             return
-        with self._lock:
-            by_use = sorted(self._held.items(), key=lambda item: -item[1].used_at)
-            total = 0
-            for number, (key, held) in enumerate(by_use):
-                total += held.size
-                is_too_many = number >= _MAX_CONTEXTS * _KEPT_SHARE
-                if number and (is_too_many or total > _MAX_BYTES * _KEPT_SHARE):
-                    self._held.pop(key, None)
+        by_use = sorted(self._held.items(), key=lambda item: -item[1].used_at)
+        total = 0
+        for number, (key, held) in enumerate(by_use):
+            total += held.size
+            is_too_many = number >= _MAX_CONTEXTS * _KEPT_SHARE
+            if number and (is_too_many or total > _MAX_BYTES * _KEPT_SHARE):
+                self._held.pop(key, None)
 
 
 def encode_context(context: ProtectedContext) -> dict[str, Any]:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import logging
+import signal
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -634,9 +635,53 @@ def test_a_child_checks_though_a_thread_held_the_lock(
             bundles.bind(user("b"), backend)
         return list(names(bundles.table(user("a"))))
 
-    held = bundles._use(user("b"))
-    with bundles._lock, held.turn:
+    with bundles._use(user("b")).turn:
         assert in_child(check, fork=fork_without_hooks) == ["for-a"]
+
+
+def test_a_bind_goes_on_when_its_client_stops_meanwhile(
+    bundles: ProtectedBundles, backend: Backend
+) -> None:
+    """What is reset for children leaves the locks that threads of this process hold."""
+
+    def stop(etag: str, context: Any, *, deadline: float) -> BundleAnswer:
+        bundles.reset_after_fork()
+        return backend(etag, context, deadline=deadline)
+
+    bundles.bind(user("a"), stop)
+    assert names(bundles.table(user("a"))) == ("for-a",)
+
+
+class Interrupted(dict[Any, Any]):
+    """Sends this process a signal whenever something is taken out."""
+
+    def pop(self, *arguments: Any) -> Any:
+        """Take out."""
+        signal.raise_signal(signal.SIGUSR1)
+        return super().pop(*arguments)
+
+
+@pytest.mark.timeout(10)
+def test_a_signal_handler_may_bind_while_room_is_made(
+    bundles: ProtectedBundles, backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It waits for nothing that the thread holds that it has interrupted."""
+    monkeypatch.setattr(contexts, "_MAX_CONTEXTS", 2)
+    bundles._held = Interrupted(bundles._held)
+    nested = iter("xyz")
+
+    def bind(*_: object) -> None:
+        for name in nested:
+            bundles.bind(user(name), backend)
+
+    earlier = signal.signal(signal.SIGUSR1, bind)
+    try:
+        for name in "abc":
+            bundles.bind(user(name), backend)
+    finally:
+        signal.signal(signal.SIGUSR1, earlier)
+    assert set(backend.asked) == set("abcxyz")
+    assert len(bundles) <= 2
 
 
 def test_a_context_that_cannot_be_a_key_is_refused_when_it_is_bound(
