@@ -125,12 +125,15 @@ class Lifecycle:
         return self.checker.table is not None
 
     def bind(self, context: ProtectedContext, timeout: Optional[float] = None) -> None:
-        """Get the bundle of a protected context. Blocks for one request."""
+        """Get the bundle of a protected context. Blocks for one request.
+
+        Does nothing where the client does not run yet, or could not be revived yet.
+        """
         seconds = resolve_timeout(timeout, self._options.http_timeout_seconds)
         deadline = time.monotonic() + seconds
         self._revival.revive()
         runtime = self._revival.runtime
-        if runtime is not None:
+        if runtime is not None and runtime.pid == os.getpid():
             fetch = runtime.transport.fetch_bundle
             self._contexts.bind(context, fetch, deadline=deadline)
 

@@ -13,7 +13,7 @@ import pytest
 
 from clients import FAST, TOKEN, guard
 from conftest import own_threads
-from forking import in_child
+from forking import fork_between_rounds, in_child
 from liteguard import LiteguardClient, ProtectedContext
 from recording import HELD_SECONDS, Answer, RecordingServer
 from waiting import until
@@ -212,6 +212,22 @@ def test_only_who_binds_a_context_has_a_thread_for_it(
     assert in_child(goes_on)
     client.shutdown()
     assert own_threads() == set()
+
+
+def test_a_child_that_cannot_be_revived_yet_asks_for_nothing(
+    server: ContextServer, state_dir: Path
+) -> None:
+    """A fork without hooks leaves it the parent's connection, which is not its own."""
+    with made(server, state_dir, reload_rate_seconds=1) as client:
+        revival = client._lifecycle._revival
+
+        def bind() -> bool:
+            with revival._locked(5.0):
+                scope = client.create_scope().bind_protected_context(ALICE)
+                return is_open(scope, ALICE)
+
+        assert in_child(bind, fork=fork_between_rounds) is False
+        assert server.fetches(protected=True) == 0
 
 
 # -- secrets
