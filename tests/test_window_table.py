@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import functools
 import random
+import signal
 import threading
 from collections import deque
 from hashlib import blake2b
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from liteguard.host import stripes
 from liteguard.host.stripes import lock_count
 from liteguard.host.window_files import own_memory
 from liteguard.host.window_table import Shape, WindowTable
 from liteguard.process.shared_locks import ThreadLocks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 SECOND = 1_000_000_000
 SHAPE = Shape(stripes=2, windows=4, ring=60)
@@ -249,3 +252,80 @@ def test_threads_together_get_the_limit(table: WindowTable) -> None:
     for thread in threads:
         thread.join()
     assert sum(passed) == 500
+
+
+# -- one thread, interrupted
+
+
+class TimesUp(Exception):
+    """What the signal handler of a task queue raises."""
+
+
+@pytest.fixture
+def soon() -> Iterator[Callable[[], object]]:
+    """Return what has a signal handler raise `TimesUp` after a moment."""
+
+    def raise_it(*_: object) -> None:
+        raise TimesUp
+
+    earlier = signal.signal(signal.SIGALRM, raise_it)
+    yield functools.partial(signal.setitimer, signal.ITIMER_REAL, 0.01)
+    signal.setitimer(signal.ITIMER_REAL, 0.0)
+    signal.signal(signal.SIGALRM, earlier)
+
+
+def test_who_is_interrupted_while_waiting_releases_no_lock_of_another_thread(
+    table: WindowTable, soon: Callable[[], object]
+) -> None:
+    """What the handler raises reaches the application; the holder counts on alone."""
+    entered, leave = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        region = table._stripes.hold(0)
+        assert region is not None
+        entered.set()
+        leave.wait(20)
+        table._stripes.release(region)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    assert entered.wait(20)
+    soon()
+    with pytest.raises(TimesUp):
+        table.take(key(0), 5, consumes=True)
+    locks: Any = table._stripes._locks
+    assert not locks.acquire(0, 0.0)
+    leave.set()
+    thread.join()
+    assert locks.acquire(0, 0.0)
+    locks.release(0)
+
+
+def test_a_check_may_interrupt_another_of_its_own_thread(clock: Clock) -> None:
+    """A signal handler that checks the same guard goes round the lock, at once."""
+    nested: list[bool] = []
+
+    def interrupted() -> int:
+        if not nested:
+            nested.append(False)
+            nested[0] = table.take(key(0), 5, consumes=True).fits
+        return clock()
+
+    table = table_of(interrupted)
+    assert table.take(key(0), 5, consumes=True) == (True, 2)
+    assert nested == [True]
+    assert admitted(table, 5, 5) == 3
+
+
+def test_what_is_raised_while_a_stripe_is_moved_is_what_arrives(
+    table: WindowTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not an error of the directory, which names no region at that moment."""
+
+    def interrupted(*_: object) -> None:
+        raise TimesUp
+
+    table._words[stripes._DIRECTORY_WORD] = stripes._MOVING
+    monkeypatch.setattr(table._stripes, "_acquire", interrupted)
+    with pytest.raises(TimesUp):
+        table.take(key(0), 5, consumes=True)

@@ -110,8 +110,9 @@ class Stripes:
         return None
 
     def release(self, region: int) -> None:
-        """Release the lock of *region*, if this thread holds it."""
-        self._locks.release(region)
+        """Release the lock of *region*, if there is one and this thread holds it."""
+        if self._is_region(region):
+            self._locks.release(region)
 
     def _region_of(self, stripe: int) -> int:
         # Stored as a difference, so that zeros say that each is in its own region.
@@ -127,7 +128,7 @@ class Stripes:
         return self._words[_FIRST_TURNS + region * self._region_words]
 
     def _acquire(self, region: int, wait_seconds: float) -> Grip:
-        if region >= self._regions:
+        if not self._is_region(region):
             return Grip.REFUSED
         grip = self._locks.acquire(region, wait_seconds)
         if grip is not Grip.REFUSED:

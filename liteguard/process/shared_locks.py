@@ -52,15 +52,19 @@ class ThreadLocks:
     """
 
     def __init__(self, count: int) -> None:
-        self._locks = [threading.Lock() for _ in range(count)]
+        # They know their owner, so that nobody releases what another thread holds.
+        self._locks: list[Any] = [threading.RLock() for _ in range(count)]
 
     def acquire(self, index: int, wait_seconds: float) -> Grip:
-        """Take a lock, waiting for *wait_seconds* at most."""
-        is_taken = self._locks[index].acquire(timeout=wait_seconds)
+        """Take a lock, waiting for *wait_seconds* at most, and never twice."""
+        lock = self._locks[index]
+        # A signal handler: what it has interrupted holds the lock until it returns.
+        is_ours = lock._is_owned()  # noqa: SLF001  as threading.Condition asks
+        is_taken = not is_ours and lock.acquire(timeout=wait_seconds)
         return Grip.HELD if is_taken else Grip.REFUSED
 
     def release(self, index: int) -> None:
-        """Release a lock, if it is held."""
+        """Release a lock, if the calling thread holds it."""
         with contextlib.suppress(RuntimeError):
             self._locks[index].release()
 
