@@ -16,6 +16,7 @@ import pytest
 
 from forking import Child, fork_without_hooks, in_child, living, wait_until
 from liteguard.host.rate_limits import RateLimits
+from liteguard.host.stripes import SPARES
 from liteguard.host.window_files import SharedTable, open_table
 from liteguard.host.window_table import Shape, host_clock
 from test_rate_limits import SECRET, admit, limited
@@ -327,6 +328,23 @@ def test_what_a_signal_handler_raises_in_the_lock_itself_is_survived(
     monkeypatch.setattr(locks, "acquire", acquire)
     monkeypatch.setattr(locks, "_wait", None)
     assert taken(table) == 5
+
+
+def test_what_a_signal_handler_raises_while_room_is_made_takes_no_room(
+    tmp_path: Path,
+) -> None:
+    """However often it does, the next check finishes what was begun."""
+    table = table_in(tmp_path)
+    words: Any = table.windows._words
+    with living(trapped(tmp_path, 0, signal.SIGSTOP)) as child:
+        wait_until(lambda: is_stopped(child))
+        for _ in range(SPARES + 1):
+            trap: Any = Trap(words, 2, signal.SIGINT)
+            table.windows._stripes._words = trap
+            with pytest.raises(KeyboardInterrupt):
+                take(table)
+        table.windows._stripes._words = words
+        assert taken(table) == 5
 
 
 # -- forks

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import random
 import signal
 import threading
 from collections import deque
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Optional
 
 import pytest
 from hypothesis import given
@@ -274,10 +275,9 @@ def soon() -> Iterator[Callable[[], object]]:
     signal.signal(signal.SIGALRM, earlier)
 
 
-def test_who_is_interrupted_while_waiting_releases_no_lock_of_another_thread(
-    table: WindowTable, soon: Callable[[], object]
-) -> None:
-    """What the handler raises reaches the application; the holder counts on alone."""
+@contextlib.contextmanager
+def held_by_another_thread(table: WindowTable) -> Iterator[None]:
+    """Have another thread hold the lock of the first stripe."""
     entered, leave = threading.Event(), threading.Event()
 
     def hold() -> None:
@@ -289,14 +289,24 @@ def test_who_is_interrupted_while_waiting_releases_no_lock_of_another_thread(
 
     thread = threading.Thread(target=hold)
     thread.start()
-    assert entered.wait(20)
-    soon()
-    with pytest.raises(TimesUp):
-        table.take(key(0), 5, consumes=True)
+    try:
+        assert entered.wait(20)
+        yield
+    finally:
+        leave.set()
+        thread.join()
+
+
+def test_who_is_interrupted_while_waiting_releases_no_lock_of_another_thread(
+    table: WindowTable, soon: Callable[[], object]
+) -> None:
+    """What the handler raises reaches the application; the holder counts on alone."""
     locks: Any = table._stripes._locks
-    assert not locks.acquire(0, 0.0)
-    leave.set()
-    thread.join()
+    with held_by_another_thread(table):
+        soon()
+        with pytest.raises(TimesUp):
+            table.take(key(0), 5, consumes=True)
+        assert not locks.acquire(0, 0.0)
     assert locks.acquire(0, 0.0)
     locks.release(0)
 
@@ -308,13 +318,13 @@ def test_a_check_may_interrupt_another_of_its_own_thread(clock: Clock) -> None:
     def interrupted() -> int:
         if not nested:
             nested.append(False)
-            nested[0] = table.take(key(0), 5, consumes=True).fits
+            nested[0] = mine.take(key(0), 5, consumes=True).fits
         return clock()
 
-    table = table_of(interrupted)
-    assert table.take(key(0), 5, consumes=True) == (True, 2)
+    mine = table_of(interrupted)
+    assert mine.take(key(0), 5, consumes=True) == (True, 2)
     assert nested == [True]
-    assert admitted(table, 5, 5) == 3
+    assert admitted(mine, 5, 5) == 3
 
 
 def test_what_is_raised_while_a_stripe_is_moved_is_what_arrives(
@@ -329,3 +339,22 @@ def test_what_is_raised_while_a_stripe_is_moved_is_what_arrives(
     monkeypatch.setattr(table._stripes, "_acquire", interrupted)
     with pytest.raises(TimesUp):
         table.take(key(0), 5, consumes=True)
+
+
+def test_a_move_that_waits_for_a_spare_is_not_forgotten(
+    table: WindowTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another stripe that is to be moved has to wait until it is finished."""
+    assert admitted(table, 5, 3, number=1) == 3
+    table._words[stripes._MOVE_WORD] = stripes._HALF + 1 + 1
+    table._words[stripes._DIRECTORY_WORD + 1] = stripes._MOVING
+    find, found = table._stripes._hold_spare, [None]
+
+    def hold_spare() -> Optional[int]:
+        return found.pop() if found else find()
+
+    monkeypatch.setattr(table._stripes, "_hold_spare", hold_spare)
+    with held_by_another_thread(table):
+        assert table.take(key(0), 5, consumes=True) == (False, None)
+        assert admitted(table, 5, 5, number=1) == 2
+        assert admitted(table, 5, 8) == 5

@@ -88,6 +88,9 @@ class Stripes:
 
         Waits 50 ms for a holder that is stopped, then moves the stripe. Returns None if
         that cannot be done, or if others were quicker three times as long.
+
+        Raises:
+            OSError: The memory holds something else by now.
         """
         for _ in range(_MOST_TRIES):
             region = self._region_of(stripe)
@@ -143,7 +146,11 @@ class Stripes:
             return False
         try:
             self._finish_move()
-            if self.is_at(stripe, region) and self._is_region(region):
+            # Otherwise no spare was left to finish with.
+            is_finished = not self._words[_MOVE_WORD]
+            if is_finished and self.is_at(stripe, region):
+                if not self._is_region(region):
+                    raise OSError(f"stripe {stripe} lies nowhere")
                 self._move_now(stripe, region)
             return not self.is_at(stripe, region)
         finally:
@@ -155,7 +162,8 @@ class Stripes:
         if not note:
             return
         stripe, region = divmod(note - 1, _HALF)
-        if self._is_region(self._region_of(stripe)):
+        is_sound = stripe < self._count and self._is_region(region)
+        if not is_sound or self._is_region(self._region_of(stripe)):
             self._words[_MOVE_WORD] = 0
         else:
             self._move_now(stripe, region)
@@ -164,6 +172,12 @@ class Stripes:
         spare = self._hold_spare()
         if spare is None:
             return
+        try:
+            self._move_to(spare, stripe, region)
+        finally:
+            self._locks.release(spare)
+
+    def _move_to(self, spare: int, stripe: int, region: int) -> None:
         words, place = self._words, _DIRECTORY_WORD + stripe
         words[_MOVE_WORD] = stripe * _HALF + region + 1
         # First, and not after the copy: whoever writes into the region until then, and
@@ -174,7 +188,6 @@ class Stripes:
         self._memory[to + begin : to + end] = self._memory[start + begin : start + end]
         words[place] = spare ^ stripe
         words[_MOVE_WORD] = 0
-        self._locks.release(spare)
 
     def _hold_spare(self) -> Optional[int]:
         used = {self._region_of(stripe) for stripe in range(self._count)}
