@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -14,14 +15,16 @@ import pytest
 from disks import SmallDisk
 from forking import fork_without_hooks, in_child
 from liteguard.evaluation.table import CompiledGuard, GuardTable
-from liteguard.host import rate_limits, window_files
+from liteguard.host import rate_limits, stripes, window_files
 from liteguard.host.partitions import Digests, partition_values
 from liteguard.host.rate_limits import LimitAnswer, RateLimits
-from liteguard.host.window_table import Shape, host_clock
+from liteguard.host.stripes import HEADER_BYTES
+from liteguard.host.window_table import DIGEST_BYTES, Shape, host_clock
 from liteguard.process import shared_locks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    import mmap
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 SECRET = "for tests only"  # noqa: S105  opens nothing
@@ -53,11 +56,32 @@ def shared(tmp_path: Path) -> RateLimits:
     return limits_in(tmp_path)
 
 
-def limits_in(folder: Path) -> RateLimits:
+def limits_in(folder: Path, *, clock: Callable[[], int] = host_clock) -> RateLimits:
     """Return limits that are counted in *folder*, as another process would."""
-    limits = RateLimits(SECRET)
+    limits = RateLimits(SECRET, clock=clock)
     limits.use(folder)
     return limits
+
+
+class Clock:
+    """The host's clock, which the test can put forward."""
+
+    def __init__(self) -> None:
+        self._ahead = 0
+
+    def __call__(self) -> int:
+        """Return the time."""
+        return host_clock() + self._ahead
+
+    def wait(self, seconds: int) -> None:
+        """Let time pass."""
+        self._ahead += seconds * 10**9
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """Return the clock."""
+    return Clock()
 
 
 @pytest.fixture
@@ -303,13 +327,13 @@ def test_on_a_full_disk_a_process_counts_for_itself(
 
 @pytest.mark.parametrize("trouble", ["foreign", "folder", "gone"])
 def test_without_a_usable_file_a_process_counts_for_itself(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, trouble: str
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, clock: Clock, trouble: str
 ) -> None:
     """One line says so, no answer is lost, and another when the file can be had."""
     caplog.set_level(logging.INFO)
     folder = tmp_path / "state"
     path = put_in_the_way(folder, trouble)
-    limits = limits_in(folder)
+    limits = limits_in(folder, clock=clock)
     assert admitted(limits, limited(5), 3) == 3
     limits.look()
     assert admitted(limits, limited(5)) == 2
@@ -319,6 +343,7 @@ def test_without_a_usable_file_a_process_counts_for_itself(
         folder.mkdir()
     else:
         path.rmdir() if path.is_dir() else path.unlink()
+        clock.wait(60)
     limits.look()
     assert "the whole host again" in caplog.text
     assert admitted(limits, limited(5)) == 5
@@ -365,6 +390,55 @@ def test_a_damaged_file_never_raises(
     assert len(caplog.records) == 1
 
 
+@pytest.mark.parametrize("damage", ["note", "nowhere", "ring"])
+def test_a_damaged_table_is_given_up_until_it_is_gone(
+    shared: RateLimits, tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: str
+) -> None:
+    """Locks that are whole mislead nobody: one line names the file to be removed."""
+    caplog.set_level(logging.INFO)
+    guard = limited(5)
+    assert admitted(shared, guard, 3) == 3
+    (path,) = tmp_path.iterdir()
+    spoil(shared._shared["guards"].memory, damage)
+    for expected in (5, 0, 0):
+        assert admitted(shared, guard) == expected
+        shared.look()
+    (record,) = caplog.records
+    assert f"{path} is damaged" in record.getMessage()
+
+    def count() -> list[int]:
+        shared.reset_after_fork()
+        return [admitted(shared, guard), len(caplog.records)]
+
+    assert in_child(count, fork=fork_without_hooks) == [5, 1]
+    path.unlink()
+    shared.look()
+    assert "the whole host again" in caplog.text
+    assert admitted(shared, guard, 3) == 3
+    assert admitted(limits_in(tmp_path), guard) == 2
+
+
+def spoil(memory: mmap.mmap, damage: str) -> None:
+    """Write into a table of guards what no process of this package would."""
+    words, shape = memoryview(memory).cast("Q"), rate_limits.SHAPES["guards"]
+    directory, last = stripes._DIRECTORY_WORD, shape.stripes + stripes.SPARES - 1
+    for stripe in range(shape.stripes):
+        # A stripe lies nowhere, or all lie in the last region.
+        words[directory + stripe] = (
+            stripes._MOVING if damage != "ring" else last ^ stripe
+        )
+    if damage == "note":
+        words[stripes._MOVE_WORD] = 1 << 63
+    if damage == "ring":
+        window = shape.windows - 1
+        first = HEADER_BYTES // 8 + last * shape.region_words + stripes.LOCK_WORDS
+        at = 8 * first + DIGEST_BYTES * window
+        digest = Digests(SECRET).of(("active", "a.guard", ""))
+        memory[at : at + DIGEST_BYTES] = digest
+        # Its ring has one word, which lies beyond the end of the file.
+        words[first + 3 * shape.windows + window] = 1 << 24 | 4095 << 12 | 1
+
+
 def test_old_files_are_removed(shared: RateLimits, tmp_path: Path) -> None:
     """What earlier boots and killed writers left goes when it is a day old."""
     kept, old = tmp_path / "limits-1-guards-kept", tmp_path / "limits-1-guards-old"
@@ -387,6 +461,69 @@ def test_another_boot_begins_anew(
     monkeypatch.setattr(window_files, "boot_id", lambda: "another-boot")
     assert admitted(limits_in(tmp_path), limited(5)) == 5
     assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.fixture
+def reserved(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return the sizes of all files whose space was reserved."""
+    sizes: list[int] = []
+    reserve = os.posix_fallocate
+
+    def note(descriptor: int, start: int, size: int) -> None:
+        sizes.append(size)
+        reserve(descriptor, start, size)
+
+    monkeypatch.setattr(os, "posix_fallocate", note)
+    return sizes
+
+
+@pytest.mark.parametrize("is_deleted", [False, True])
+def test_a_file_that_cannot_be_made_is_not_tried_at_every_look(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    clock: Clock,
+    reserved: list[int],
+    *,
+    is_deleted: bool,
+) -> None:
+    """Where the file system has no links space is reserved once a minute at most."""
+    limits, link = limits_in(tmp_path, clock=clock), os.link
+    if is_deleted:
+        assert admitted(limits, limited(5), 3) == 3
+        next(tmp_path.iterdir()).unlink()
+        reserved.clear()
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    for _ in range(5):
+        admit(limits, limited(500))
+        limits.look()
+    assert len(reserved) == 1
+    clock.wait(60)
+    limits.look()
+    limits.look()
+    assert len(reserved) == 2
+    monkeypatch.setattr(os, "link", link)
+    clock.wait(60)
+    limits.look()
+    assert admitted(limits, limited(5)) == 5
+    assert admitted(limits_in(tmp_path, clock=clock), limited(5)) == 0
+
+
+def test_where_there_are_no_locks_no_file_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reserved: list[int]
+) -> None:
+    """They are asked for first."""
+    monkeypatch.setattr(shared_locks, "ctypes", None)
+    shared_locks._calls.cache_clear()
+    limits = limits_in(tmp_path)
+    assert admitted(limits, limited(5)) == 5
+    limits.look()
+    shared_locks._calls.cache_clear()
+    assert reserved == []
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("missing", ["boot", "ctypes", "robust", "clock", "space"])

@@ -29,12 +29,14 @@ if TYPE_CHECKING:
 
     Limit = Union[RateLimit, DryRunRateLimit]
 
-# 2 MiB for limits of whole guards, exact up to 512 a minute; 16 MiB for partitions,
+# 3 MiB for limits of whole guards, exact up to 512 a minute; 16 MiB for partitions,
 # exact up to 60 a minute each. Above, a minute may last 0.2 and 1.8 % longer.
 SHAPES = {"guards": Shape(16, 32, 512), "partitions": Shape(512, 64, 60)}
 
-
 _MOST_DESCRIBED = 10_000
+# Each try may reserve a file's space and give it back.
+_PAUSE_AFTER_FAILURE_NS = 60 * 10**9
+_DAMAGED = (OSError, IndexError, ValueError)
 _EXCEEDED = {"active": b"limited", "dry_run": b"would_limit"}
 _REST = b'%b,"outcome":"%b","countInWindow":%d,"partitionValues":%b}'
 Key = tuple[str, str, str]
@@ -77,6 +79,9 @@ class RateLimits:
         self._tables: dict[str, WindowTable] = {}
         self._shared: dict[str, SharedTable] = {}
         self._own: dict[str, WindowTable] = {}
+        # Why not to share, by kind: a damaged file, or when one was made in vain.
+        self._given_up: dict[str, SharedTable] = {}
+        self._retry_at: dict[str, int] = {}
         # By limit, with the object that it was made for: how its decisions begin.
         self._described: dict[Key, tuple[Limit, bytes]] = {}
         self._has_missed = False
@@ -91,6 +96,7 @@ class RateLimits:
         if folder != self._folder:
             self._folder = folder
             self._tables, self._shared = {}, {}
+            self._given_up, self._retry_at = {}, {}
 
     def reset_after_fork(self) -> None:
         """Drop what only this process's parent counts in."""
@@ -108,7 +114,7 @@ class RateLimits:
             if not shared.is_in_place():
                 self._open(kind)
         for kind in list(self._own):
-            if self._folder is not None and kind not in self._shared:
+            if kind not in self._shared:
                 self._open(kind)
         if not self._has_missed:
             self._counting.end()
@@ -192,30 +198,48 @@ class RateLimits:
         try:
             table = self._tables.get(kind) or self._open(kind)
             return table.take(digest, most, consumes=consumes)
-        except OSError as error:
+        except _DAMAGED as error:
             # Something else has written into the file; or there is no memory.
             with contextlib.suppress(OSError):
-                table = self._count_alone(kind, error)
+                table = self._give_up(kind, error)
                 return table.take(digest, most, consumes=consumes)
         return Count(fits=False, number=None)
 
     def _open(self, kind: str) -> WindowTable:
-        if self._folder is None:
-            return self._use_own(kind)
         earlier = self._shared.get(kind)
+        if self._folder is None or not self._may_share(kind):
+            return self._use_own(kind) if earlier is None else earlier.windows
         try:
             shared = open_table(
                 self._folder, kind, SHAPES[kind], earlier=earlier, clock=self._clock
             )
         except (OSError, StateFolderError) as error:
+            # Where the folder is gone nothing was made, and it soon is there again.
+            if not isinstance(error, FileNotFoundError):
+                self._retry_at[kind] = self._clock() + _PAUSE_AFTER_FAILURE_NS
             if earlier is not None:
-                # Deleted, but shared still by all who had it; tried again soon.
+                # Deleted, but shared still by all who had it.
                 return earlier.windows
             return self._count_alone(kind, error)
         self._shared[kind] = shared
         self._tables[kind] = shared.windows
         self._sharing.end()
         return shared.windows
+
+    def _may_share(self, kind: str) -> bool:
+        given_up = self._given_up.get(kind)
+        if given_up is not None and given_up.is_in_place():
+            return False
+        return self._clock() >= self._retry_at.get(kind, 0)
+
+    def _give_up(self, kind: str, error: Exception) -> WindowTable:
+        """Count alone until the file that is damaged is gone."""
+        shared = self._shared.pop(kind, None)
+        if shared is None:
+            return self._use_own(kind)
+        self._given_up[kind] = shared
+        why = StateFolderError(f"{shared.path} is damaged ({error}): remove it")
+        return self._count_alone(kind, why)
 
     def _count_alone(self, kind: str, error: Exception) -> WindowTable:
         self._sharing.begin(
@@ -224,16 +248,18 @@ class RateLimits:
             "answer open more often than they say: %s",
             error,
         )
-        self._shared.pop(kind, None)
         return self._use_own(kind)
 
     def _use_own(self, kind: str) -> WindowTable:
-        shape = SHAPES[kind]
-        locks = ThreadLocks(lock_count(shape.stripes))
-        own = WindowTable(own_memory(shape.size), shape, locks, self._clock)
-        # One of several threads that do this at once wins.
-        table = self._tables[kind] = self._own.setdefault(kind, own)
-        return table
+        own = self._own.get(kind)
+        if own is None:
+            shape = SHAPES[kind]
+            locks = ThreadLocks(lock_count(shape.stripes))
+            made = WindowTable(own_memory(shape.size), shape, locks, self._clock)
+            # One of several threads that do this at once wins.
+            own = self._own.setdefault(kind, made)
+        self._tables[kind] = own
+        return own
 
     def _tell_missing(self, kind: str, name: str) -> None:
         self._has_missed = True

@@ -24,7 +24,7 @@ from liteguard.host.descriptors import OwnDescriptor
 from liteguard.host.stripes import HEADER_BYTES, lock_count
 from liteguard.host.window_table import Shape, WindowTable, host_clock
 from liteguard.process.identity import boot_id
-from liteguard.process.shared_locks import SharedLocks
+from liteguard.process.shared_locks import SharedLocks, require_locks
 from liteguard.telemetry.reserving import reserves_space
 
 _MAGIC = b"LGWINDOW"
@@ -90,6 +90,7 @@ def open_table(
         StateFolderError: Processes cannot share it on this platform or file system, or
             it was made by another one, in another container perhaps.
     """
+    require_locks()
     boot = boot_id()
     if not boot:
         raise StateFolderError("the kernel does not tell one boot from the next")

@@ -69,6 +69,15 @@ class ThreadLocks:
             self._locks[index].release()
 
 
+def require_locks() -> None:
+    """Make sure that there are such locks, before anything is made that needs them.
+
+    Raises:
+        StateFolderError: This platform has none.
+    """
+    _calls()
+
+
 class _Calls(NamedTuple):
     """The C library's functions; all but *sleep* keep the GIL."""
 
