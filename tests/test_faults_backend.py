@@ -55,11 +55,13 @@ class Ill(NamedTuple):
         answer: What the backend answers.
         said: What the log line and the status say of it.
         level: The line's level.
+        timeout_seconds: How long a client waits for the answer.
     """
 
     answer: Answer
     said: str
     level: int = logging.WARNING
+    timeout_seconds: float = 0.4
 
 
 def reset(handler: Handler) -> None:
@@ -93,7 +95,9 @@ ILL = {
         cut_after(HEAD + b"Content-Length: 100\r\n\r\n{"), "cannot reach"
     ),
     "endless": Ill(endless, "LITEGUARD_BACKEND_URL"),
-    "gzip bomb": Ill(ok(BOMB, Content_Encoding="gzip"), "larger than 64 MiB"),
+    "gzip bomb": Ill(
+        ok(BOMB, Content_Encoding="gzip"), "larger than 64 MiB", timeout_seconds=30.0
+    ),
     **{
         f"redirect {status}": Ill(
             ok(status=status, Location="/elsewhere"), "redirects are not followed"
@@ -186,7 +190,9 @@ def test_backend_that_is_ill_at_the_start(
     caplog.set_level(logging.INFO)
     case = ILL[how]
     recover = ill(server, case.answer)
-    with running(server.url, state_dir) as client:
+    with running(
+        server.url, state_dir, http_timeout_seconds=case.timeout_seconds
+    ) as client:
         until(lambda: client.status().refreshes >= 2)
         assert not client.is_open("open.guard")
         assert client.is_open("open.guard", fallback=True)
@@ -207,7 +213,9 @@ def test_backend_that_falls_ill_later(
     caplog.set_level(logging.INFO)
     case = ILL[how]
     recover = ill(server, ok(BUNDLE))
-    with running(server.url, state_dir) as client:
+    with running(
+        server.url, state_dir, http_timeout_seconds=case.timeout_seconds
+    ) as client:
         assert client.is_open("open.guard")
         server.answers.clear()
         recover = ill(server, case.answer)
