@@ -72,9 +72,8 @@ def store(file: JournalFile, number: int, **fields: Any) -> None:
     seconds = fields.pop("seconds", time.time())
     site, properties = fields.pop("site", 0), fields.pop("properties", 0)
     readings = fields.pop("readings", 0)
-    if fields:
-        file.store_details(number, Details(**fields))
-    file.store(number, seconds, site, properties, readings)
+    details = Details(**fields) if fields else None
+    file.store(number, seconds, site, properties, readings, details)
 
 
 def new_journal(file: JournalFile) -> Journal:

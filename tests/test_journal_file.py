@@ -23,7 +23,7 @@ from journals import (
 from liteguard.process.identity import current_identity
 from liteguard.telemetry.journal_file import JournalFile, Owner, first_text_offset
 from liteguard.telemetry.journal_folder import create_journal_file, open_journal_file
-from liteguard.telemetry.records import Details
+from liteguard.telemetry.records import Details, write_details
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,8 +65,7 @@ def test_record_is_read_back_as_it_was_written(tmp_path: Path) -> None:
     """Every field survives, largest values included, for another reader of the file."""
     file = new_file(tmp_path)
     details = Details(2**64 - 1, 2**64 - 1, *[2**32 - 1] * 5)
-    file.store_details(1, details)
-    file.store(1, 2.5, *[2**32 - 1] * 3)
+    file.store(1, 2.5, *[2**32 - 1] * 3, details)
     (record,) = open_journal_file(path_of(file)).read(9, waits_for_holes=True).records
     assert record == (1, 2.5, *[2**32 - 1] * 3, details)
 
@@ -74,11 +73,22 @@ def test_record_is_read_back_as_it_was_written(tmp_path: Path) -> None:
 def test_details_of_an_earlier_round_are_not_those_of_a_record(tmp_path: Path) -> None:
     """A slot of the ring may hold the details of a record that it held before."""
     file = new_file(tmp_path, capacity=2)
-    file.store_details(1, Details(duration_ns=7))
-    for number in (1, 2, 3):
+    file.store(1, 1.0, 0, 0, 0, Details(duration_ns=7))
+    for number in (2, 3):
         file.store(number, 1.0, 0, 0, 0)
     records = file.read(9, waits_for_holes=False).records
     assert [record.details for record in records] == [Details()] * 2
+
+
+def test_record_whose_details_are_being_overwritten_is_lost(tmp_path: Path) -> None:
+    """A kill came between the details of the record that takes its place and that."""
+    file = new_file(tmp_path, capacity=2)
+    for number in (1, 2):
+        file.store(number, 1.0, 0, 0, 0, Details(duration_ns=number))
+    place = HEADER_BYTES + 3 % 2 * RECORD_BYTES
+    write_details(file.memory, place, 3, Details(duration_ns=3))
+    batch = file.read(9, waits_for_holes=False)
+    assert (numbers(batch), batch.dropped, batch.last) == ([2], 1, 2)
 
 
 @pytest.mark.parametrize("text", [b"x", "Grüße ☃".encode(), bytes(range(256)), b"\0"])

@@ -127,9 +127,7 @@ class Journal:
         if self._is_sealing:
             return 0
         number = self._next_number()
-        if details is not None:
-            self.file.store_details(number, details)
-        self.file.store(number, seconds, site, properties, readings)
+        self.file.store(number, seconds, site, properties, readings, details)
         if self._is_sealing:
             return self._counts(number)
         if not number % self._flush_size:
@@ -155,6 +153,7 @@ class Journal:
             site,
             properties,
             self.readings,
+            0,
             number,
         )
         if self._is_sealing:

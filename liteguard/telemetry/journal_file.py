@@ -99,17 +99,29 @@ class JournalFile:
     # -- the owner's side
 
     def store(
-        self, number: int, seconds: float, site: int, properties: int, readings: int
+        self,
+        number: int,
+        seconds: float,
+        site: int,
+        properties: int,
+        readings: int,
+        details: Optional[Details] = None,
     ) -> None:
-        """Write record *number*, without details; see `Record`."""
-        place = self._place(number)
+        """Write record *number*, see `Record`."""
+        place, has_details = self._place(number), int(details is not None)
+        if details is not None:
+            write_details(self.memory, place, number, details)
         write_check(
-            self.memory, place, number, seconds, site, properties, readings, number
+            self.memory,
+            place,
+            number,
+            seconds,
+            site,
+            properties,
+            readings,
+            has_details,
+            number,
         )
-
-    def store_details(self, number: int, details: Details) -> None:
-        """Write the details of record *number*, before the record itself."""
-        write_details(self.memory, self._place(number), number, details)
 
     def store_text(self, offset: int, text: bytes) -> None:
         """Write a text at *offset*, before the first record that refers to it."""

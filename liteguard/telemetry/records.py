@@ -1,8 +1,8 @@
 """The fixed records of a journal: their fields, and how they lie in memory.
 
 A record carries its number first and last: one that was torn by a kill is recognised.
-Its second half, for what few records have, belongs to it only if it carries the same
-number, so that most checks write the first half alone.
+Its second half, for what few records have, carries the number too. It is written first,
+so another record's may already lie there; most records say that they have none.
 """
 
 from __future__ import annotations
@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING, NamedTuple, Optional
 if TYPE_CHECKING:
     import mmap
 
-_CHECK = struct.Struct("<QdIII4xQ")
+_CHECK = struct.Struct("<QdIIIIQ")
 _DETAILS = struct.Struct("<QQQIIIII4x")
 _RECORD = struct.Struct(_CHECK.format + _DETAILS.format[1:])
 _FIRST_AND_LAST = struct.Struct(f"<Q{_CHECK.size - 16}xQ{_DETAILS.size}x")
 RECORD_BYTES = _RECORD.size
 
 write_check = _CHECK.pack_into
-"""Takes memory, place, number, seconds, site, properties, readings, and the number."""
+"""Takes memory, place, number, seconds, site, properties, readings, whether details
+were written (1 or 0), and the number."""
 
 
 class Details(NamedTuple):
@@ -69,10 +70,11 @@ def write_details(memory: mmap.mmap, place: int, number: int, details: Details) 
 def read_record(memory: mmap.mmap, place: int, number: int) -> Optional[Record]:
     """Return record *number*, or ``None`` if it is not the one at *place*, whole."""
     found = _RECORD.unpack_from(memory, place)
-    if not found[0] == found[5] == number:
+    has_details = found[5]
+    is_whole = found[0] == found[6] == number
+    if not is_whole or (has_details and found[7] != number):
         return None
-    has_details = found[6] == number
-    details = Details._make(found[7:]) if has_details else _NO_DETAILS
+    details = Details._make(found[8:]) if has_details else _NO_DETAILS
     return Record._make((*found[:5], details))
 
 
