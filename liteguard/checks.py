@@ -14,6 +14,7 @@ from liteguard.verdict import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from types import FrameType
 
     from liteguard.checker import Checker, Subject
 
@@ -68,7 +69,10 @@ class GuardChecks:
         Raises:
             TypeError: *name* is no str, or an argument is of the wrong kind.
         """
-        frame = sys._getframe(1)
+        try:
+            frame = sys._getframe(1)
+        except ValueError:
+            frame = _own_frame()
         subject = self._subject()
         if options is properties is None is fallback is disable_measurement:
             # A check that was made before at the same place: no property of a subject
@@ -117,7 +121,7 @@ class GuardChecks:
     ) -> GuardDecision:
         """Return the answer of `is_open` with its reason, and record the check."""
         call = call_of(options, properties, fallback, disable_measurement)
-        frame = sys._getframe(1)
+        frame = _callers_frame()
         verdict = Verdict(*self._checker.check(self._subject(), name, call, frame))
         return GuardDecision(
             name=name,
@@ -153,5 +157,18 @@ class GuardChecks:
             What *fn* returned, or ``None`` if the guard is closed.
         """
         call = call_of(options, properties, fallback, disable_measurement)
-        run = GuardedRun(self._checker, name, sys._getframe(1))
+        run = GuardedRun(self._checker, name, _callers_frame())
         return run.run(self._subject(), call, fn)
+
+
+def _callers_frame() -> FrameType:
+    """Return where the method stands that was called by whoever calls this."""
+    try:
+        return sys._getframe(2)
+    except ValueError:
+        return _own_frame()
+
+
+def _own_frame() -> FrameType:
+    """Return a frame of this module's: a thread that C code began has no other."""
+    return sys._getframe(1)

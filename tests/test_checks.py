@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import _thread
 import inspect
+import threading
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -335,3 +338,41 @@ def test_check_of_a_client_that_was_never_started_is_not_recorded(
     assert client.flush_signals()
     assert backend.signals() == []
     assert list(state_dir.iterdir()) == []
+
+
+class Asked(Mapping[str, Any]):
+    """Properties that tell when they are read."""
+
+    def __init__(self) -> None:
+        self.asked = threading.Event()
+
+    def __getitem__(self, name: str) -> Any:
+        """Return the one there is."""
+        return {"plan": "pro"}[name]
+
+    def __iter__(self) -> Iterator[str]:
+        """Tell that somebody asks."""
+        self.asked.set()
+        return iter(["plan"])
+
+    def __len__(self) -> int:
+        """Return that there is one."""
+        return 1
+
+
+@pytest.mark.parametrize("method", ["is_open", "evaluate"])
+def test_check_that_no_code_in_python_has_made(method: str) -> None:
+    """A thread that calls it directly has no frame, and is answered all the same."""
+    client = offline(guard("open.guard", defaultValue=True))
+    properties = Asked()
+    arguments = ("open.guard", {"properties": properties})
+    _thread.start_new_thread(getattr(client, method), arguments)
+    assert properties.asked.wait(20)
+
+
+def test_execution_that_no_code_in_python_has_begun() -> None:
+    """As for a check."""
+    client = offline(guard("open.guard", defaultValue=True))
+    ran = threading.Event()
+    _thread.start_new_thread(client.execute_if_open, ("open.guard", ran.set))
+    assert ran.wait(20)

@@ -65,7 +65,8 @@ def test_record_is_read_back_as_it_was_written(tmp_path: Path) -> None:
     """Every field survives, largest values included, for another reader of the file."""
     file = new_file(tmp_path)
     details = Details(2**64 - 1, 2**64 - 1, *[2**32 - 1] * 5)
-    file.store(1, 2.5, *[2**32 - 1] * 3, details)
+    largest = 2**32 - 1
+    file.store(1, 2.5, largest, largest, largest, details)
     (record,) = open_journal_file(path_of(file)).read(9, waits_for_holes=True).records
     assert record == (1, 2.5, *[2**32 - 1] * 3, details)
 
