@@ -132,7 +132,8 @@ class RateLimits:
 
         Never raises. Waits 50 ms for a process that was stopped, or had to wait for a
         processor, in the middle of a count, and goes on without it. Waits 200 ms at
-        most, on a host that cannot keep up; then the answer is closed.
+        most, on a host that cannot keep up; then the answer is closed. The first one of
+        a host that needs a file makes it.
 
         Args:
             guard: With a rate limit, a dry run of one, or both.
