@@ -114,7 +114,7 @@ class Stripes:
 
     def release(self, region: int) -> None:
         """Release the lock of *region*, if there is one and this thread holds it."""
-        if self._is_region(region):
+        if region < self._regions:
             self._locks.release(region)
 
     def _region_of(self, stripe: int) -> int:
@@ -131,7 +131,7 @@ class Stripes:
         return self._words[_FIRST_TURNS + region * self._region_words]
 
     def _acquire(self, region: int, wait_seconds: float) -> Grip:
-        if not self._is_region(region):
+        if region >= self._regions:
             return Grip.REFUSED
         grip = self._locks.acquire(region, wait_seconds)
         if grip is not Grip.REFUSED:
