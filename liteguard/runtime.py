@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-import os
 import threading
 import time
 from typing import TYPE_CHECKING, Callable, Optional
 
 from liteguard.checker import Recording
-from liteguard.errors import StateFolderError
+from liteguard.folder_watch import FolderWatch
 from liteguard.parts import make_parts
 from liteguard.process import exits
 from liteguard.process.worker import PeriodicWorker
@@ -22,8 +21,6 @@ if TYPE_CHECKING:
     from liteguard.telemetry.waiting import Standby
 
 
-# How often a process without the folder that it should have looks for it.
-_FIND_AGAIN_SECONDS = 60.0
 # Longest that an election takes, on a machine that has much else to do.
 _ELECTION_SECONDS = 0.2
 
@@ -71,8 +68,7 @@ class Runtime:
         )
         self.pid = parts.pid
         self.folder = parts.folder
-        self._find_folder = parts.find_folder
-        self._find_at = time.monotonic() + _FIND_AGAIN_SECONDS
+        self._folder_watch = FolderWatch(parts.folder, parts.find_folder)
         self.transport = parts.transport
         self.refresher = parts.refresher
         self.recorder = parts.recorder
@@ -228,7 +224,7 @@ class Runtime:
 
     def _refresh_round(self) -> float:
         self.has_run = True
-        if self._has_lost_its_folder() or self._has_found_a_better_folder():
+        if self._folder_watch.must_move(is_lost=self.refresher.has_lost_folder):
             self._on_lost_folder()
             # Whoever waits for a bundle is to wait for the next runtime's.
             self._settled.set()
@@ -264,26 +260,6 @@ class Runtime:
 
     def _context_round(self) -> float:
         return self._contexts.refresh_one(self.transport.fetch_bundle)
-
-    def _has_lost_its_folder(self) -> bool:
-        """Whether the folder is another user's by now, or was deleted."""
-        folder = self.folder
-        if folder is None:
-            return False
-        is_lost = self.refresher.has_lost_folder or not folder.is_in_place
-        return is_lost or folder.owner != os.geteuid()
-
-    def _has_found_a_better_folder(self) -> bool:
-        """Whether what kept this process from sharing the right folder is over."""
-        folder, now = self.folder, time.monotonic()
-        is_best = folder is not None and not folder.refused
-        if is_best or now < self._find_at:
-            return False
-        self._find_at = now + _FIND_AGAIN_SECONDS
-        try:
-            return self._find_folder().path != (folder and folder.path)
-        except StateFolderError:
-            return False
 
     def _mark_flush(self) -> None:
         if self.refresher.is_leading and self.folder is not None:

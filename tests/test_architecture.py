@@ -97,6 +97,7 @@ LAYERS = [
     "liteguard.checks",
     "liteguard.binding",
     "liteguard.scopes",
+    "liteguard.folder_watch",
     "liteguard.parts",
     "liteguard.runtime",
     "liteguard.revival",

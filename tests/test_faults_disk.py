@@ -19,7 +19,7 @@ import pytest
 
 from clients import TOKEN
 from forking import as_ordinary_user, in_child
-from liteguard import LiteguardClient, runtime
+from liteguard import LiteguardClient, folder_watch
 from liteguard.host.statedir import StateFolder, open_state_folder
 from recording import RecordingServer
 from waiting import until as wait_until
@@ -46,7 +46,7 @@ def _temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "tmp").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
     monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
-    monkeypatch.setattr(runtime, "_FIND_AGAIN_SECONDS", 0.1)
+    monkeypatch.setattr(folder_watch, "_FIND_AGAIN_SECONDS", 0.1)
 
 
 @pytest.fixture

@@ -438,6 +438,25 @@ def test_holes_of_the_living_are_waited_for_once(bench: Bench, tmp_path: Path) -
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_follows_a_record_that_is_late_is_sent_before_the_deadline(
+    bench: Bench, tmp_path: Path
+) -> None:
+    """Whoever shuts down waits for the one thread, and then sends all the rest."""
+    file = new_file(tmp_path)
+    journal = new_journal(file)
+    fill(journal, 3)
+    for number in range(5, 700):
+        store(file, number, site=site_in(journal))
+    file.seal(699)
+    late = threading.Timer(0.01, store, (file, 4), {"site": site_in(journal)})
+    late.start()
+    assert bench.flush_now()
+    late.join()
+    assert len(set(bench.server.ids())) + bench.server.dropped() == 699
+    assert len(bench.server.ids()) >= 698
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_record_that_is_late_is_sent(bench: Bench, tmp_path: Path) -> None:
     """Until a sealed journal is complete it is not deleted."""
     file = new_file(tmp_path)

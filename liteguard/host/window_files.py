@@ -13,7 +13,6 @@ import os
 import platform
 import secrets
 import struct
-import sys
 import time
 from hashlib import blake2b
 from pathlib import Path
@@ -25,6 +24,7 @@ from liteguard.host.stripes import HEADER_BYTES, lock_count
 from liteguard.host.window_table import Shape, WindowTable, host_clock
 from liteguard.process.identity import boot_id
 from liteguard.process.shared_locks import SharedLocks, require_locks
+from liteguard.telemetry.journal_folder import mapped
 from liteguard.telemetry.reserving import reserves_space
 
 _MAGIC = b"LGWINDOW"
@@ -111,7 +111,7 @@ def _open(path: Path, shape: Shape, clock: Callable[[], int]) -> SharedTable:
     try:
         if file.status.st_uid != os.geteuid() or file.status.st_size != shape.size:
             raise StateFolderError(f"{path} is another program's")
-        memory = _mapped(file.number, shape.size)
+        memory = mapped(file.number, shape.size)
     finally:
         file.close()
     if memory[: _HEADER.size] != _header(shape):
@@ -128,7 +128,7 @@ def _make(path: Path, shape: Shape, earlier: Optional[SharedTable]) -> None:
     file = OwnDescriptor(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL)
     try:
         os.posix_fallocate(file.number, 0, shape.size)
-        memory = _mapped(file.number, shape.size)
+        memory = mapped(file.number, shape.size)
         if earlier is not None:
             memory[:] = earlier.memory[:]
         memory[: _HEADER.size] = _header(shape)
@@ -175,9 +175,3 @@ def own_memory(size: int) -> mmap.mmap:
     if hasattr(mmap, "MAP_PRIVATE"):
         return mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     return mmap.mmap(-1, size)
-
-
-def _mapped(descriptor: int, size: int) -> mmap.mmap:
-    if sys.version_info >= (3, 13):
-        return mmap.mmap(descriptor, size, trackfd=False)
-    return mmap.mmap(descriptor, size)

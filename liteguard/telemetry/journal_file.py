@@ -52,12 +52,14 @@ class Batch(NamedTuple):
         last: Number of the last that is settled once they are delivered.
         dropped: How many signals are lost and must be reported with them.
         lost: What the journal's count of losses is, once this is reported.
+        is_held_up: Whether it ends before a record that may be under way.
     """
 
     records: list[Record]
     last: int
     dropped: int
     lost: int
+    is_held_up: bool
 
 
 @dataclass(frozen=True)
@@ -220,6 +222,7 @@ class JournalFile:
         first = max(settled + 1, newest - self.capacity + 1)
         dropped = max(0, lost - self._number_at(_REPORTED_AT)) + first - settled - 1
         records: list[Record] = []
+        is_held_up = False
         last = first - 1
         for number in range(first, newest + 1):
             if len(records) == limit:
@@ -228,11 +231,12 @@ class JournalFile:
             if record is not None:
                 records.append(record)
             elif waits_for_holes and self._number_in_slot(number) <= number:
+                is_held_up = True
                 break
             else:
                 dropped += 1
             last = number
-        return Batch(records, last, dropped, lost)
+        return Batch(records, last, dropped, lost, is_held_up)
 
     def unsettled(self) -> int:
         """Return how many records are neither delivered nor reported dropped."""

@@ -51,7 +51,7 @@ def create_journal_file(
     try:
         os.fchmod(descriptor, 0o600)  # which a umask may have taken from the owner
         _allocate(descriptor, size)
-        memory = _mapped(descriptor, size)
+        memory = mapped(descriptor, size)
         write_header(memory, owner, capacity, text_bytes)
         unfinished.rename(path)
     except BaseException:
@@ -77,7 +77,7 @@ def open_journal_file(path: Path) -> JournalFile:
         is_plausible = _SMALLEST_FILE_BYTES <= status.st_size <= _LARGEST_FILE_BYTES
         if not stat.S_ISREG(status.st_mode) or not is_plausible:
             raise ValueError("no journal of this format")
-        memory = _mapped(descriptor, status.st_size)
+        memory = mapped(descriptor, status.st_size)
     finally:
         os.close(descriptor)
     try:
@@ -118,7 +118,8 @@ def _has_file_of(path: Path) -> bool:
         return True  # for want of descriptors, perhaps: nobody can tell now
 
 
-def _mapped(descriptor: int, size: int) -> mmap.mmap:
+def mapped(descriptor: int, size: int) -> mmap.mmap:
+    """Map the first *size* bytes of a file, readable and writable."""
     if sys.version_info >= (3, 13):
         # A mapping needs no descriptor. Older versions keep a copy, and close its
         # number in the end, also if the application has closed and reused it.

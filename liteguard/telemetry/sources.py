@@ -130,13 +130,16 @@ class Sources:
     def _add(self, load: Load, file: JournalFile) -> None:
         nonce, settled = file.owner.nonce, file.acknowledged
         hole = self._holes.pop(nonce, None)
+        if hole is not None and hole[0] != settled:
+            hole = None  # another one, which was filled
         # A record that was being written a whole round ago never will be.
-        is_late = hole is not None and hole[0] == settled and hole[1] < self._round
+        is_late = hole is not None and hole[1] < self._round
         waits = not is_late and file.owner.identity.is_alive()
         batch = load.add(file, waits_for_holes=waits)
-        if batch.last == settled and file.unsettled() and not load.is_full:
-            is_known = hole is not None and hole[0] == settled and not is_late
-            self._holes[nonce] = hole if is_known and hole else (settled, self._round)
+        if batch.is_held_up:
+            is_same = batch.last == settled
+            found = (batch.last, self._round)
+            self._holes[nonce] = hole if is_same and hole is not None else found
 
     def _close(self, file: JournalFile) -> None:
         adopter = self._adopter
