@@ -20,7 +20,8 @@ from liteguard.telemetry.adoption import Adopter
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-FOLDER = Path(tempfile.mkdtemp(prefix="liteguard-reading-"))
+_TEMPORARY = tempfile.TemporaryDirectory(prefix="liteguard-reading-")
+FOLDER = Path(_TEMPORARY.name)
 VALUES = {"user": "a", "n": 7, "x": 1.5, "on": True, "none": None}
 
 

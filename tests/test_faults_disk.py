@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import functools
@@ -75,33 +76,35 @@ def folder_of(server: RecordingServer, state_dir: Path) -> StateFolder:
 
 def directory(path: Path) -> None:
     """Put a folder with something in it in the place of a file."""
-    path.unlink(missing_ok=True)
-    path.mkdir()
+    while not path.is_dir():
+        path.unlink(missing_ok=True)
+        with contextlib.suppress(FileExistsError):  # written at this very moment
+            path.mkdir()
     (path / "something").touch()
 
 
 def pipe(path: Path) -> None:
     """Put a named pipe there."""
-    path.unlink(missing_ok=True)
-    os.mkfifo(path, 0o600)
+    os.mkfifo(path.with_name("made"), 0o600)
+    path.with_name("made").rename(path)
 
 
 def link(path: Path) -> None:
     """Put a symbolic link to another file of this user there."""
-    path.unlink(missing_ok=True)
-    path.symlink_to(path.parent.parent / "precious")
+    path.with_name("made").symlink_to(path.parent.parent / "precious")
+    path.with_name("made").rename(path)
 
 
 def second_name(path: Path) -> None:
     """Put another file of this user there, by a second name."""
-    path.unlink(missing_ok=True)
-    os.link(path.parent.parent / "precious", path)
+    os.link(path.parent.parent / "precious", path.with_name("made"))
+    path.with_name("made").rename(path)
 
 
 def garbage(path: Path) -> None:
     """Overwrite a file with what nobody wrote."""
-    path.unlink(missing_ok=True)
-    path.write_bytes(os.urandom(5000))
+    path.with_name("made").write_bytes(os.urandom(5000))
+    path.with_name("made").rename(path)
 
 
 def nothing(path: Path) -> None:
