@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 
 FORKS = int(os.environ.get("HAMMER_FORKS", "1000"))
 THREADS = 3
-# What an allocator may keep, a connection and a journal that are there or not: far less
-# than a thousand of anything.
-SPARE = {"bytes": 4_000_000, "descriptors": 3, "threads": 1, "files": 2}
+# What an allocator may keep, a connection and a journal that are there or not. So does
+# the interpreter's table of names, which grows with the journals that wait at once and
+# never shrinks: measured, 3 to 4 MB after a thousand forks, and little more after more.
+SPARE = {"bytes": 8_000_000, "descriptors": 3, "threads": 1, "files": 2}
 
 HAMMERING = """
 import gc, json, os, signal, sys, threading, time, warnings
@@ -119,7 +120,7 @@ def test_forks_under_fire_hang_nowhere_and_leave_nothing(
     for what, spare in SPARE.items():
         assert after[what] <= before[what] + spare, (what, before, after)
     summary = backend.signal_summary()
-    # A child that ends before it has its answer leaves a batch whose fate nobody knows:
-    # it may be reported as dropped after it has arrived.
+    # A child that ends before it has its answer leaves a request whose fate nobody knows:
+    # it may be reported as dropped after it has arrived, and carries many journals.
     accounted = summary["distinct"] + summary["droppedSignals"]
-    assert told["checks"] <= accounted <= told["checks"] + FORKS // 100
+    assert told["checks"] <= accounted <= told["checks"] + FORKS // 20
