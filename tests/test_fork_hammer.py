@@ -120,7 +120,7 @@ def test_forks_under_fire_hang_nowhere_and_leave_nothing(
     for what, spare in SPARE.items():
         assert after[what] <= before[what] + spare, (what, before, after)
     summary = backend.signal_summary()
-    # A child that ends before it has its answer leaves a request whose fate nobody knows:
+    # A child that ends before it has its answer leaves a request of unknown fate:
     # it may be reported as dropped after it has arrived, and carries many journals.
     accounted = summary["distinct"] + summary["droppedSignals"]
     assert told["checks"] <= accounted <= told["checks"] + FORKS // 20
