@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -83,6 +84,28 @@ def test_threads_that_record_and_drain_lose_nothing() -> None:
         (file,) = recorder.journals.files()
         assert file.unreported == recorder.journals.take_lost() == 0
         assert recorder.recorded == 80
+
+
+def test_handler_that_drains_in_the_middle_takes_nothing_twice() -> None:
+    """A check in a signal handler drains, perhaps while the thread below it does."""
+    standby = Standby(10)
+    by_handler: list[str] = []
+
+    class Interrupted(deque[Any]):
+        """Entries at whose taking a handler makes a check."""
+
+        def popleft(self) -> Any:
+            entry = super().popleft()
+            if not by_handler:
+                by_handler.append("")
+                by_handler.extend(names(standby))
+            return entry
+
+    standby._entries = Interrupted()
+    for number in range(4):
+        standby.record(happening(f"guard-{number}"))
+    taken = names(standby)
+    assert sorted(taken + by_handler[1:]) == [f"guard-{n}" for n in range(4)]
 
 
 def test_losses_of_a_parent_are_not_those_of_its_child() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
@@ -91,9 +92,12 @@ class Standby:
     def take(self) -> list[Entry]:
         """Take out what is here, and return what this process has made."""
         pid = os.getpid()
-        with self._lock(pid):
-            entries, self._entries = self._entries, deque()
-        return [entry for maker, entry in entries if maker == pid]
+        taken: list[tuple[int, Entry]] = []
+        # One by one: a signal handler may take some, or all, in the middle of this.
+        with self._lock(pid), contextlib.suppress(IndexError):
+            while self._entries:
+                taken.append(self._entries.popleft())
+        return [entry for maker, entry in taken if maker == pid]
 
     def take_lost(self) -> int:
         """Return how many entries were dropped since the last time."""
