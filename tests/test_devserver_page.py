@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Page, Route
 
     from backends import Backend
 
@@ -427,14 +427,16 @@ def test_token_is_shown_once_and_can_be_disabled(
         expect(sample).to_contain_text(token)
         expect(sample).to_contain_text(backend.url)
         assert WireClient(backend, token).fetch().status_code == 200
-        switch = page.get_by_role("switch", name=re.compile("Token")).first
+        # The environment came with one token, this is the second; newest first.
+        switches = page.get_by_role("switch", name=re.compile("Token"))
+        expect(switches).to_have_count(2)
+        switch = switches.first
         switch.click()
         expect(switch).to_have_attribute("aria-checked", "false")
         assert WireClient(backend, token).fetch().status_code == 401
         switch.click()
         expect(switch).to_have_attribute("aria-checked", "true")
         assert WireClient(backend, token).fetch().status_code == 200
-        # The environment came with one token, this is the second.
         page.get_by_role("button", name="New token").click()
         expect(page.get_by_text("two valid tokens already")).to_be_visible()
         page.reload()
@@ -496,3 +498,48 @@ def test_lost_server_is_told_and_found_again(browser: Browser, tmp_path: Path) -
         server.create_guard("a.guard")
         expect(page.get_by_role("link", name="a.guard")).to_be_visible()
         context.close()
+
+
+def test_page_asks_again_for_what_it_could_not_read(
+    browser: Browser, backend: Backend
+) -> None:
+    """A broken connection, an overloaded server, one that hangs: none lasts."""
+    backend.create_guard("a.guard")
+    troubles = [
+        lambda route: route.abort(),
+        lambda route: route.fulfill(status=503, json={}),
+        lambda _: None,
+    ]
+
+    def meddle(route: Route) -> None:
+        (troubles.pop(0) if troubles else type(route).continue_)(route)
+
+    context = browser.new_context()
+    page = context.new_page()
+    page.route("**/events", lambda route: route.fulfill(status=204))
+    page.route("**/overview", meddle)
+    page.goto(f"{backend.url}/?env={backend.environment}")
+    guard = page.get_by_role("link", name="a.guard")
+    expect(guard).to_be_visible(timeout=2 * PATIENCE_MS)
+    assert not troubles
+    context.close()
+
+
+def test_change_before_the_news_begin_is_shown(
+    browser: Browser, backend: Backend
+) -> None:
+    """What changes between the first reading and the first news is not missed."""
+    context = browser.new_context()
+    page = context.new_page()
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route("**/events", hold)
+    page.goto(f"{backend.url}/?env={backend.environment}")
+    expect(page.get_by_text("No guards yet")).to_be_visible()
+    backend.create_guard("a.guard")
+    held.pop().continue_()
+    expect(page.get_by_role("link", name="a.guard")).to_be_visible()
+    context.close()

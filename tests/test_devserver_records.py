@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -220,26 +221,29 @@ def test_observations_are_added_up_by_name(
     backend: Backend, client: WireClient
 ) -> None:
     """Counts are summed; the times span all reports, in whatever order they come."""
+    now = time.time_ns() // 1_000_000
     client.observe(
-        observation("new.guard", firstSeenMs=50, lastSeenMs=60, checkCount=3),
+        observation(
+            "new.guard", firstSeenMs=now + 50, lastSeenMs=now + 60, checkCount=3
+        ),
         observation("other.guard"),
     )
     client.observe(
         observation(
             "new.guard",
-            firstSeenMs=10,
-            lastSeenMs=20,
+            firstSeenMs=now + 10,
+            lastSeenMs=now + 20,
             checkCount=4,
             estimatedChecksPerMinute=7.5,
         )
     )
-    client.observe(observation("new.guard", firstSeenMs=30, lastSeenMs=40))
+    client.observe(observation("new.guard", firstSeenMs=now + 30, lastSeenMs=now + 40))
     stored = backend.observations()
     assert list(stored) == ["new.guard", "other.guard"]
     assert stored["new.guard"] == {
         "guardName": "new.guard",
-        "firstSeenMs": 10,
-        "lastSeenMs": 60,
+        "firstSeenMs": now + 10,
+        "lastSeenMs": now + 60,
         "checkCount": 8,
         "estimatedChecksPerMinute": 60.0,
         "reports": 3,

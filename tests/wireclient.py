@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import time
 from typing import TYPE_CHECKING, Any, Optional, Union
 
 if TYPE_CHECKING:
@@ -38,11 +39,15 @@ def signal(signal_id: str, guard_name: str = "a.guard", **more: Any) -> dict[str
 
 
 def observation(guard_name: str, **more: Any) -> dict[str, Any]:
-    """Return an observation with every field; *more* replaces or adds fields."""
+    """Return an observation with every field; *more* replaces or adds fields.
+
+    It was made just now: the backend deletes old ones each minute.
+    """
+    now_ms = time.time_ns() // 1_000_000
     return {
         "guardName": guard_name,
-        "firstSeenMs": 1000,
-        "lastSeenMs": 2000,
+        "firstSeenMs": now_ms - 1000,
+        "lastSeenMs": now_ms,
         "checkCount": 1,
         "estimatedChecksPerMinute": 60.0,
         **more,

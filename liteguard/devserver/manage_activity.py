@@ -72,13 +72,13 @@ async def stream_events(database: DatabaseOf) -> StreamingResponse:
     """Tell what has changed, as server-sent events, until either side hangs up.
 
     Each event's data is a JSON array of the parts that have changed: ``environments``,
-    ``guards``, ``observations``, ``polls``, ``signals``, ``tokens``; an empty one shows
+    ``guards``, ``observations``, ``polls``, ``signals``, ``tokens``. An empty one comes
+    first: whatever is read after it, later events will correct. Further empty ones show
     that the connection lives.
     """
     return StreamingResponse(_events(database.news), media_type="text/event-stream")
 
 
 async def _events(news: News) -> AsyncIterator[str]:
-    yield ": welcome\n\n"
     async for topics in news.follow(PAUSE_SECONDS):
         yield f"data: {json.dumps(sorted(topics))}\n\n"

@@ -41,6 +41,8 @@ class News:
     async def follow(self, pause_seconds: float) -> AsyncIterator[set[Topic]]:
         """Yield the topics that are new since the last time, until `close`.
 
+        An empty set comes first: what is read after it misses nothing.
+
         Args:
             pause_seconds: After how long without news to yield an empty set.
         """
@@ -48,6 +50,7 @@ class News:
         with self._lock:
             self._readers.add(reader)
         try:
+            yield set()
             while not reader.is_finished:
                 yield await reader.next(pause_seconds)
                 await reader.gather()

@@ -1,5 +1,7 @@
 // Calls of the management API.
 
+const PATIENCE_MS = 15000;
+
 const signedOut = new Set();
 let clockOffsetMs = 0;
 
@@ -25,8 +27,7 @@ export function onSignedOut(listener) {
 
 /** Call the management API and return the decoded answer. */
 export async function call(method, path, body) {
-  const response = await send(method, path, body);
-  const text = await response.text();
+  const { response, text } = await send(method, path, body);
   const answer = text ? decoded(text) : null;
   if (answer?.nowMs) clockOffsetMs = answer.nowMs - Date.now();
   if (response.ok) return answer;
@@ -50,12 +51,15 @@ export function guardPath(environment, name, rest = "") {
 
 async function send(method, path, body) {
   const options = { method, credentials: "same-origin", headers: {} };
+  // What only reads may be asked again; whether a change was made would not be known.
+  if (method === "GET") options.signal = AbortSignal.timeout(PATIENCE_MS);
   if (body !== undefined) {
     options.body = JSON.stringify(body);
     options.headers["Content-Type"] = "application/json";
   }
   try {
-    return await fetch(`/manage/v1/${path}`, options);
+    const response = await fetch(`/manage/v1/${path}`, options);
+    return { response, text: await response.text() };
   } catch {
     throw new ApiError(0, "the server does not answer; is `liteguard dev` still running?");
   }

@@ -3,9 +3,9 @@ import { useCallback, useEffect, useRef, useState } from "preact/hooks";
 
 import { call } from "./api.js";
 
-const ALL = ["environments", "guards", "observations", "polls", "signals", "tokens"];
 const RETRY_MS = 2000;
 const PAUSES = 4;
+const LONGEST_PAUSE_MS = 3000;
 
 const readers = new Set();
 const watchers = new Set();
@@ -13,7 +13,6 @@ const underWay = new Map();
 let source = null;
 let state = "connecting";
 let isWanted = false;
-let wasConnected = false;
 
 /** Follow the server's news from now on, while the page is looked at. */
 export function connect() {
@@ -24,7 +23,6 @@ export function connect() {
 /** Stop following. */
 export function disconnect() {
   isWanted = false;
-  wasConnected = false;
   close();
 }
 
@@ -34,13 +32,10 @@ function open() {
   if (!isWanted || document.hidden) return;
   const stream = new EventSource("/manage/v1/events");
   source = stream;
-  stream.onopen = () => {
-    turn("live");
-    if (wasConnected) tell(ALL); // whatever happened meanwhile
-    wasConnected = true;
-  };
+  stream.onopen = () => turn("live");
   stream.onmessage = (event) => {
     const topics = JSON.parse(event.data);
+    // An empty one comes first, when something may have been missed, and now and then.
     tell(topics.length ? topics : ["time"]);
   };
   stream.onerror = () => {
@@ -78,7 +73,7 @@ export function useData(path, topics) {
   const [result, setResult] = useState({ path, data: null, error: null });
   const latest = useRef(path);
   latest.current = path;
-  const pending = useRef({ isRunning: false, isStale: false });
+  const pending = useRef({ isRunning: false, isStale: false, retry: 0 });
 
   const load = useCallback(async () => {
     const loading = pending.current;
@@ -87,6 +82,7 @@ export function useData(path, topics) {
       return;
     }
     loading.isRunning = true;
+    clearTimeout(loading.retry);
     do {
       loading.isStale = false;
       const asked = latest.current;
@@ -97,8 +93,10 @@ export function useData(path, topics) {
         continue;
       }
       setResult((before) => merged(before, asked, found));
+      if (mayRecover(found.error)) loading.retry = setTimeout(load, RETRY_MS);
       // However fast news come in, reading takes up a fifth of the time at most.
-      if (loading.isStale) await pause(PAUSES * (performance.now() - started));
+      const taken = performance.now() - started;
+      if (loading.isStale) await pause(Math.min(PAUSES * taken, LONGEST_PAUSE_MS));
     } while (loading.isStale);
     loading.isRunning = false;
   }, []);
@@ -106,6 +104,7 @@ export function useData(path, topics) {
   useEffect(() => {
     load();
   }, [path]);
+  useEffect(() => () => clearTimeout(pending.current.retry), []);
   useEffect(() => {
     const reader = (changed) => {
       if (changed.some((topic) => topic === "time" || topics.includes(topic))) load();
@@ -122,15 +121,23 @@ export function useData(path, topics) {
   };
 }
 
-/** Read a path; those who ask while an answer is under way share it. */
+/** Read a path; those who ask upon the same news share one answer. */
 function attempt(path) {
   if (!underWay.has(path)) {
+    const forget = () => {
+      if (underWay.get(path) === answer) underWay.delete(path);
+    };
     const answer = call("GET", path)
       .then((data) => ({ data, error: null }), (error) => ({ data: null, error }))
-      .finally(() => underWay.delete(path));
+      .finally(forget);
     underWay.set(path, answer);
   }
   return underWay.get(path);
+}
+
+/** Tell whether asking again may help: what the server refuses stays refused. */
+function mayRecover(error) {
+  return error !== null && (!error.status || error.status >= 500);
 }
 
 function merged(before, path, found) {
@@ -143,6 +150,7 @@ function pause(ms) {
 }
 
 function tell(topics) {
+  underWay.clear(); // an answer under way may be older than the news
   readers.forEach((reader) => reader(topics));
 }
 
