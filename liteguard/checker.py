@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional, Protocol, Union
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional, Union
 
 from liteguard.evaluation.decision import GuardDecisionReason
 from liteguard.recall import Epoch
+from liteguard.telemetry.execution import current_execution
 from liteguard.telemetry.happening import OPEN
 from liteguard.telemetry.properties import encode_properties
 
@@ -24,35 +25,15 @@ if TYPE_CHECKING:
     from liteguard.evaluation.table import CompiledGuard, GuardTable
     from liteguard.host.rate_limits import RateLimits
     from liteguard.process.fork import Flag
-    from liteguard.recall import Recalled
+    from liteguard.subject import Subject
     from liteguard.telemetry.execution import SignalRef
     from liteguard.telemetry.recorder import Recorder
     from liteguard.telemetry.unadopted import UnadoptedCounts
     from liteguard.telemetry.waiting import Standby
-    from liteguard.types import ProtectedContext
     from liteguard.verdict import Answer
 
 _MATCHED = GuardDecisionReason.MATCHED_RULE
 _DEFAULT = GuardDecisionReason.DEFAULT_VALUE
-
-
-class Subject(Protocol):
-    """For whom a check is made; scopes implement it."""
-
-    @property
-    def values(self) -> dict[str, Any]:
-        """The properties, never edited."""
-
-    @property
-    def protected_context(self) -> Optional[ProtectedContext]:
-        """The protected context bound to it, if one is."""
-
-    @property
-    def recalled(self) -> dict[str, Optional[Recalled]]:
-        """By guard what an earlier check made of it; ``None`` after the first."""
-
-    def encoded_properties(self) -> bytes:
-        """Return the properties as JSON, encoded once."""
 
 
 class Recording(NamedTuple):
@@ -174,6 +155,38 @@ class Checker:
         fallback = self._fallback if call[1] is None else call[1]
         return fallback, GuardDecisionReason.FALLBACK, -1, None, b"", False, None
 
+    def recall(
+        self, subject: Subject, name: str, frame: FrameType
+    ) -> Optional[tuple[bool, int]]:
+        """Make a check again that was made before at the same place, and record it.
+
+        No property of a subject ever changes, so neither does its answer within an
+        epoch.
+
+        Args:
+            subject: For whom.
+            name: The guard.
+            frame: Where the caller stands.
+
+        Returns:
+            The answer and the index of the rule that decided, -1 if none did; ``None``
+            if `check` must be called.
+        """
+        epoch = self.epoch
+        recalled = subject.recalled.get(name) if type(name) is str else None
+        if recalled is None or epoch is None or not self.flag[0]:
+            return None
+        token, code, instruction, is_open, index, site, properties = recalled
+        if (
+            token is epoch.token
+            and frame.f_code is code
+            and frame.f_lasti == instruction
+            and current_execution.get() is None
+            and epoch.journal.repeat(time.time(), site, properties)
+        ):
+            return is_open, index
+        return None
+
     def remember(
         self,
         subject: Subject,
@@ -200,11 +213,11 @@ class Checker:
         guard = None if table is None else table.lookup(name)
         if guard is None or not self._is_constant(subject, guard):
             return
-        is_open, _, _, _, encoded, _, signal = answer
+        is_open, _, rule_index, _, encoded, _, signal = answer
         epoch = self._epoch_of(table, signal)
         if epoch is not None:
             subject.recalled[name] = epoch.recalled(
-                name, frame, encoded, is_open=is_open
+                name, frame, encoded, is_open=is_open, rule_index=rule_index
             )
 
     def _epoch_of(

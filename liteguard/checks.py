@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any, Callable, NoReturn, Optional, TypeVar
 
 from liteguard.calls import NO_CALL, CallOptions, call_of
-from liteguard.evaluation.decision import GuardDecision
+from liteguard.evaluation.decision import GuardDecision, decided
 from liteguard.executing import GuardedRun
 from liteguard.telemetry.execution import current_execution
 from liteguard.verdict import Verdict
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import FrameType
 
-    from liteguard.checker import Checker, Subject
+    from liteguard.checker import Checker
+    from liteguard.subject import Subject
 
 T = TypeVar("T")
 
@@ -75,13 +76,11 @@ class GuardChecks:
             frame = _own_frame()
         subject = self._subject()
         if options is properties is None is fallback is disable_measurement:
-            # A check that was made before at the same place: no property of a subject
-            # ever changes, so neither does its answer within an epoch. In place, and
-            # not in a function of its own, which would take a tenth more.
+            # As `Checker.recall`, in place: a call of it would take a tenth more.
             epoch = self._checker.epoch
             recalled = subject.recalled.get(name) if type(name) is str else None
             if recalled is not None and epoch is not None and self._checker.flag[0]:
-                token, code, instruction, is_open, site, properties_at = recalled
+                token, code, instruction, is_open, _, site, properties_at = recalled
                 if (
                     token is epoch.token
                     and frame.f_code is code
@@ -120,9 +119,22 @@ class GuardChecks:
         disable_measurement: Optional[bool] = None,
     ) -> GuardDecision:
         """Return the answer of `is_open` with its reason, and record the check."""
+        try:
+            frame = sys._getframe(1)
+        except ValueError:
+            frame = _own_frame()
+        subject, checker = self._subject(), self._checker
+        is_plain = options is properties is None is fallback is disable_measurement
+        recalled = checker.recall(subject, name, frame) if is_plain else None
+        if recalled is not None:
+            is_open, index = recalled
+            return decided(name, index, subject.values, is_open=is_open)
+        table = checker.table
         call = call_of(options, properties, fallback, disable_measurement)
-        frame = _callers_frame()
-        verdict = Verdict(*self._checker.check(self._subject(), name, call, frame))
+        answer = checker.check(subject, name, call, frame)
+        if is_plain:
+            checker.remember(subject, name, table, answer, frame)
+        verdict = Verdict(*answer)
         return GuardDecision(
             name=name,
             is_open=verdict.is_open,

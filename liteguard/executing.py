@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from liteguard.calls import Call
-    from liteguard.checker import Checker, Subject
+    from liteguard.checker import Checker
+    from liteguard.subject import Subject
 
 T = TypeVar("T")
 

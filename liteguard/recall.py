@@ -22,6 +22,7 @@ class Recalled(NamedTuple):
         code: The code that called.
         instruction: Where in it.
         is_open: The answer.
+        rule_index: Which rule decided, -1 if none did.
         site: Where the site lies in the epoch's journal.
         properties: Where the properties lie.
     """
@@ -30,6 +31,7 @@ class Recalled(NamedTuple):
     code: CodeType
     instruction: int
     is_open: bool
+    rule_index: int
     site: int
     properties: int
 
@@ -53,7 +55,13 @@ class Epoch:
         self.token = object()
 
     def recalled(
-        self, name: str, frame: FrameType, encoded: bytes, *, is_open: bool
+        self,
+        name: str,
+        frame: FrameType,
+        encoded: bytes,
+        *,
+        is_open: bool,
+        rule_index: int,
     ) -> Optional[Recalled]:
         """Return what to remember of a check, if its texts are in the journal.
 
@@ -62,10 +70,13 @@ class Epoch:
             frame: Where the caller stands.
             encoded: The properties as they were recorded.
             is_open: The answer.
+            rule_index: Which rule decided, -1 if none did.
         """
         code, instruction = frame.f_code, frame.f_lasti
         key = site_key(name, OPEN if is_open else 0, code, instruction)
         site, properties = self.journal.find(key), self.journal.find(encoded)
         if not site or not properties:
             return None
-        return Recalled(self.token, code, instruction, is_open, site, properties)
+        return Recalled(
+            self.token, code, instruction, is_open, rule_index, site, properties
+        )

@@ -92,6 +92,7 @@ LAYERS = [
     "liteguard.calls",
     "liteguard.verdict",
     "liteguard.recall",
+    "liteguard.subject",
     "liteguard.checker",
     "liteguard.executing",
     "liteguard.checks",

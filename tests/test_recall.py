@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from backends import Backend
-    from liteguard import LiteguardScope
+    from liteguard import GuardDecision, LiteguardScope
     from liteguard.telemetry.journals import Journals
 
 PRO = guard("some.guard", rules=[rule("plan", "pro")])
@@ -88,6 +88,48 @@ def test_third_check_at_a_place_is_recalled(
         for member in ("signalId", "executionId", "timestampMs", "measurement"):
             signal.pop(member)
     assert all(signal == signals[0] for signal in signals)
+
+
+def evaluate(scope: LiteguardScope) -> GuardDecision:
+    """Evaluate at one place."""
+    return scope.evaluate("some.guard")
+
+
+def test_decision_is_recalled_as_it_was(
+    server: RecordingServer, state_dir: Path
+) -> None:
+    """It comes to the same, is recorded, and is the caller's own to change."""
+    with client_of(server, state_dir) as client:
+        scope = client.create_scope(plan="pro")
+        decisions = [evaluate(scope) for _ in range(4)]
+        assert recalled(scope)
+        assert decisions == [decisions[0]] * 4
+        assert repr(decisions[3]) == repr(decisions[0])
+        assert decisions[3].matched_rule_index == 0
+        decisions[3].properties["plan"] = "free"  # type: ignore[index]
+        assert evaluate(scope).properties == scope.properties == {"plan": "pro"}
+        client._checker.table = GuardTable(
+            {"some.guard": orjson.dumps(guard("some.guard"))}
+        )
+        closed = evaluate(scope)
+        assert (closed.is_open, closed.reason.value) == (False, "default_value")
+        assert [evaluate(scope) for _ in range(3)] == [closed] * 3
+        client.flush_signals()
+    results = [signal["result"] for signal in server.signals()]
+    assert results == [True] * 5 + [False] * 4
+
+
+def test_decisions_without_bundle_and_of_limited_guards_are_their_own(
+    server: RecordingServer, state_dir: Path
+) -> None:
+    """What else a decision tells is told by every one."""
+    with client_of(server, state_dir) as client:
+        scope = client.create_scope(plan="pro")
+        for _ in range(4):
+            missing = scope.evaluate("no.guard")
+            assert (missing.adopted, missing.reason.value) == (False, "unadopted")
+            own = scope.evaluate("some.guard", properties={"plan": "free"})
+            assert own.properties == {"plan": "free"}
 
 
 def test_each_place_is_told(server: RecordingServer, state_dir: Path) -> None:
