@@ -44,10 +44,16 @@ class Child:
         fork: Callable[[], int] = os.fork,
     ) -> None:
         self._report, far_end = os.pipe()
-        self.pid = fork()
-        if self.pid == 0:
-            os.close(self._report)
-            _run(action, far_end)
+        parent = os.getpid()
+        try:
+            self.pid = fork()
+            if self.pid == 0:
+                _run(action, far_end)
+        finally:
+            # Whatever was raised, even by a signal of the parent's: no child goes on
+            # with the parent's tests.
+            if os.getpid() != parent:
+                os._exit(1)
         os.close(far_end)
         self._has_ended = False
 
