@@ -46,7 +46,6 @@ class LiteguardScope(GuardChecks):
         "_checker",
         "_encoded",
         "_protected_context",
-        "_view",
         "recalled",
         "values",
     )
@@ -62,7 +61,6 @@ class LiteguardScope(GuardChecks):
         self._bind = bind
         self.values = values
         """The properties, never edited; not for applications."""
-        self._view = MappingProxyType(values)
         self._protected_context = protected_context
         self._encoded: Optional[bytes] = None
         self.recalled: dict[str, Optional[Recalled]] = {}
@@ -76,7 +74,7 @@ class LiteguardScope(GuardChecks):
     @property
     def properties(self) -> Mapping[str, Any]:
         """The properties; a view that cannot be edited."""
-        return self._view
+        return MappingProxyType(self.values)
 
     @property
     def protected_context(self) -> Optional[ProtectedContext]:

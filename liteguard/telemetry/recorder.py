@@ -92,11 +92,13 @@ class Recorder:
             offsets = journal.offsets
             site = offsets.get(site_key(guard, flags, code, instruction))
             place = offsets.get(properties)
-            now = time.time()
-            is_fresh = journal.readings_from <= now < journal.readings_until
-            if site and place and (is_fresh or not is_measured):
-                readings = journal.readings if is_measured else 0
-                number = journal.append(now, site, place, readings)
+            if site and place:
+                now = time.time()
+                number = (
+                    journal.repeat(now, site, place)
+                    if is_measured
+                    else journal.append(now, site, place, 0)
+                )
                 if number:
                     return (journal.nonce, number)
         return self.record(
