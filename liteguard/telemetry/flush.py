@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import random
 import threading
 import time
 from typing import TYPE_CHECKING, Callable, Optional
@@ -47,6 +48,8 @@ class Flusher:
         is_leading: Whether this process leads, so that it delivers for the dead.
         flush_rate_seconds: Between two flushes.
         quiet: Do not log that the backend cannot be reached.
+        clock: Monotonic seconds.
+        uniform: Draws between two numbers; replaceable by a simulation.
     """
 
     def __init__(
@@ -59,6 +62,8 @@ class Flusher:
         is_leading: Callable[[], bool],
         flush_rate_seconds: float,
         quiet: bool,
+        clock: Callable[[], float] = time.monotonic,
+        uniform: Callable[[float, float], float] = random.uniform,
     ) -> None:
         self._transport = transport
         self._recorder = recorder
@@ -71,8 +76,11 @@ class Flusher:
             life_sign_seconds=flush_rate_seconds,
         )
         self._flush_rate_seconds = flush_rate_seconds
-        self._backoff = Backoff(1.0, max(60.0, flush_rate_seconds))
-        self._trouble = Trouble("liteguard: signals are delivered again", quiet=quiet)
+        self._clock = clock
+        self._backoff = Backoff(1.0, max(60.0, flush_rate_seconds), uniform=uniform)
+        self._trouble = Trouble(
+            "liteguard: signals are delivered again", quiet=quiet, clock=clock
+        )
         self._limit = _MAX_BATCH
         self._not_before = 0.0
         # Held while sending, and never waited for without a deadline: a thread left
@@ -91,7 +99,7 @@ class Flusher:
         """
         for file in self._recorder.journals.files():
             show_life(file)
-        pause = self._not_before - time.monotonic()
+        pause = self._not_before - self._clock()
         if pause > 0.0:
             return min(pause, self._flush_rate_seconds)
         if not self._turn.acquire(blocking=False):
@@ -107,7 +115,7 @@ class Flusher:
         if is_done:
             return self._flush_rate_seconds
         pause = (time.thread_time() - began) * (1.0 / _SHARE - 1.0)
-        self._not_before = time.monotonic() + pause
+        self._not_before = self._clock() + pause
         return pause
 
     def flush_until(self, deadline: float) -> bool:
@@ -117,13 +125,13 @@ class Flusher:
             Whether everything of this process was delivered. What was not stays in
             the journal for the next flush or the next leader.
         """
-        if not self._turn.acquire(timeout=max(0.0, deadline - time.monotonic())):
+        if not self._turn.acquire(timeout=max(0.0, deadline - self._clock())):
             return False
         try:
             self._send_everything(deadline)
             if (
                 self._sources.has_holes
-                and time.monotonic() + _RECORD_SECONDS < deadline
+                and self._clock() + _RECORD_SECONDS < deadline
             ):
                 # A thread was in the middle of a record: let it end, then go on.
                 time.sleep(_RECORD_SECONDS)
@@ -170,7 +178,7 @@ class Flusher:
         self._recorder.drain()
         self._sources.claim()
         try:
-            while time.monotonic() < deadline and self._send_load(deadline):
+            while self._clock() < deadline and self._send_load(deadline):
                 if time.thread_time() >= rest_at:
                     self._sources.bound()
                     return False
@@ -178,7 +186,7 @@ class Flusher:
             self._sources.bound()
             raise
         self._recorder.journals.forget_delivered()
-        if time.monotonic() < deadline:
+        if self._clock() < deadline:
             self._send_observations(deadline)
         return True
 
@@ -258,5 +266,5 @@ class Flusher:
         )
         wait = self._backoff.refuse if status in _REFUSED else self._backoff.fail
         pause = wait(getattr(error, "retry_after_seconds", None))
-        self._not_before = time.monotonic() + pause
+        self._not_before = self._clock() + pause
         return pause

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING, Callable, Optional
 
 from liteguard.errors import TransportError
 from liteguard.transport import BundleAnswer
@@ -13,6 +13,13 @@ if TYPE_CHECKING:
 _BUNDLE = BundleAnswer(b'{"guards":[]}', '"v1"')
 _UNCHANGED = BundleAnswer(None, '"v1"')
 
+Refuse = Callable[[float], TransportError]
+
+
+def cannot_be_reached(now: float) -> TransportError:
+    """Return what a transport raises where nobody listens."""
+    return TransportError(f"cannot reach it at {now} s")
+
 
 class Backend:
     """Has one bundle that never changes.
@@ -21,17 +28,25 @@ class Backend:
         loop: The clock.
         seconds: How long the simulation lasts.
         down: When it refuses, from and until, in seconds.
+        refuse: Returns what is raised then, given the time.
     """
 
     def __init__(
-        self, loop: Loop, seconds: int, down: Optional[tuple[float, float]] = None
+        self,
+        loop: Loop,
+        seconds: int,
+        down: Optional[tuple[float, float]] = None,
+        refuse: Refuse = cannot_be_reached,
     ) -> None:
         self._loop = loop
         self._down_from, self._down_until = down or (0.0, 0.0)
-        self.requests = [0] * seconds
+        self._refuse = refuse
+        self.polls = [0] * seconds
         """Requests for guards in each second."""
         self.bundles = 0
         """How many of them were answered with the whole bundle."""
+        self.flushes = [0] * seconds
+        """Requests with signals in each second."""
 
     def fetch(self, etag: str) -> BundleAnswer:
         """Answer a request for guards, as a transport does.
@@ -39,11 +54,22 @@ class Backend:
         Raises:
             TransportError: It is down.
         """
-        now = self._loop()
-        self.requests[int(now)] += 1
-        if self._down_from <= now < self._down_until:
-            raise TransportError("cannot reach it")
+        self._count(self.polls)
         if etag:
             return _UNCHANGED
         self.bundles += 1
         return _BUNDLE
+
+    def take(self) -> None:
+        """Take signals.
+
+        Raises:
+            TransportError: It is down.
+        """
+        self._count(self.flushes)
+
+    def _count(self, requests: list[int]) -> None:
+        now = self._loop()
+        requests[int(now)] += 1
+        if self._down_from <= now < self._down_until:
+            raise self._refuse(now)

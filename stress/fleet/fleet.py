@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import random
 from typing import TYPE_CHECKING, Callable, Optional
 
-from stress.fleet.backend import Backend
+from stress.fleet.backend import Backend, Refuse, cannot_be_reached
 from stress.fleet.disks import Clock, Disk, Remembered
-from stress.fleet.host import RATE_SECONDS, Draw, Host
+from stress.fleet.host import Host
+from stress.fleet.lives import RATE_SECONDS, Draw
 from stress.fleet.loop import Loop
-from stress.fleet.scenarios import BEGIN_SECONDS, Restart, Scenario
+from stress.fleet.sender import Sender
+
+if TYPE_CHECKING:
+    from stress.fleet.scenarios import Scenario
 
 MakeDisk = Callable[[Clock], Disk]
 
@@ -24,6 +27,7 @@ class Fleet:
             remembers only: followers ask nothing.
         make_disk: Makes a host's folder.
         draw: Draws between two numbers for the package; ``None`` for by chance.
+        refuse: What the backend raises when it is down.
     """
 
     def __init__(
@@ -34,16 +38,17 @@ class Fleet:
         workers: int = 1,
         make_disk: MakeDisk = Remembered,
         draw: Optional[Draw] = None,
+        refuse: Refuse = cannot_be_reached,
     ) -> None:
         self._scenario = scenario
-        self._chance = random.Random(f"{scenario.name} {hosts}")  # noqa: S311
-        self.loop = Loop()
-        self.backend = Backend(self.loop, scenario.seconds, scenario.down)
+        self._chance = scenario.chance(hosts)
+        self._loop = Loop()
+        self.backend = Backend(self._loop, scenario.seconds, scenario.down, refuse)
         self.hosts = [
             Host(
-                self.loop,
+                self._loop,
                 self.backend,
-                make_disk(self.loop),
+                make_disk(self._loop),
                 workers=workers,
                 draw=draw or self._chance.uniform,
             )
@@ -53,13 +58,35 @@ class Fleet:
     def run(self) -> Backend:
         """Go through all of it; return the backend, with what it has counted."""
         for host in self.hosts:
-            self.loop.at(self._chance.uniform(0.0, RATE_SECONDS), host.start)
-            if self._scenario.restart is not None:
-                self._plan(host, self._scenario.restart)
-        self.loop.run(self._scenario.seconds)
+            self._plan(host)
+        self._loop.run(self._scenario.seconds)
         return self.backend
 
-    def _plan(self, host: Host, restart: Restart) -> None:
-        first = BEGIN_SECONDS + restart.after_seconds
-        moment = first + self._chance.uniform(0.0, restart.within_seconds)
-        self.loop.at(moment, host.restart if restart.keeps_folder else host.replace)
+    def _plan(self, host: Host) -> None:
+        story, loop = self._scenario, self._loop
+        loop.at(self._chance.uniform(0.0, RATE_SECONDS), host.start)
+        moment = story.restart_at(self._chance)
+        if moment is not None and story.restart is not None:
+            keeps_folder = story.restart.keeps_folder
+            loop.at(moment, host.restart if keeps_folder else host.replace)
+        for second in story.leader_killed_at:
+            loop.at(second, host.kill_leader)
+
+
+def flushes(scenario: Scenario, processes: int) -> list[int]:
+    """Return the requests with signals in each second, of processes of any hosts.
+
+    Args:
+        scenario: What they go through.
+        processes: How many they are, each with something to report at each flush.
+    """
+    chance, loop = scenario.chance(processes), Loop()
+    backend = Backend(loop, scenario.seconds, scenario.down)
+    for _ in range(processes):
+        sender = Sender(backend.take, loop, chance.uniform)
+        loop.at(chance.uniform(0.0, RATE_SECONDS), sender.start)
+        moment = scenario.restart_at(chance)
+        if moment is not None:
+            loop.at(moment, sender.restart)
+    loop.run(scenario.seconds)
+    return backend.flushes

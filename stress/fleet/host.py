@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Callable, Optional
+from typing import TYPE_CHECKING, Optional
 
 from liteguard.host.refresh import Refresher
 from stress.fleet.disks import BOOT
+from stress.fleet.lives import (
+    RATE_SECONDS,
+    SHORTEST_PAUSE_SECONDS,
+    STAGGER_SECONDS,
+    START_SECONDS,
+    Draw,
+)
 
 if TYPE_CHECKING:
     from stress.fleet.backend import Backend
     from stress.fleet.disks import Disk
     from stress.fleet.loop import Loop
-
-RATE_SECONDS = 60.0
-# A thread that is told to run again at once still needs a moment.
-_SHORTEST_PAUSE_SECONDS = 0.001
-# From the end of the old processes to the first round of the new ones.
-_START_SECONDS = 3.0
-_STAGGER_SECONDS = 1.0
-
-Draw = Callable[[float, float], float]
 
 
 class Process:
@@ -52,7 +50,7 @@ class Process:
         """Do one round; return the seconds until the next, or ``None`` once killed."""
         if not self._is_alive:
             return None
-        return max(_SHORTEST_PAUSE_SECONDS, self.refresher.refresh_once())
+        return max(SHORTEST_PAUSE_SECONDS, self.refresher.refresh_once())
 
     def kill(self) -> None:
         """End at once; the kernel closes the lock's file."""
@@ -90,25 +88,25 @@ class Host:
     def start(self) -> None:
         """Start all processes, within a second."""
         for _ in range(self._workers):
-            self._start_one(self._draw(0.0, _STAGGER_SECONDS))
+            self._start_one(self._draw(0.0, STAGGER_SECONDS))
 
     def restart(self) -> None:
         """Kill all processes, and start others in their place."""
         self._kill_all()
-        self._loop.at(self._loop() + _START_SECONDS, self.start)
+        self._loop.at(self._loop() + START_SECONDS, self.start)
 
     def replace(self) -> None:
         """Do so in an empty folder, as with a new container."""
         self._kill_all()
         self._disk.wipe()
-        self._loop.at(self._loop() + _START_SECONDS, self.start)
+        self._loop.at(self._loop() + START_SECONDS, self.start)
 
     def kill_leader(self) -> None:
         """Kill the process that leads, and start another in its place."""
         for leader in self.leaders:
             leader.kill()
             self.processes.remove(leader)
-            self._start_one(_START_SECONDS)
+            self._start_one(START_SECONDS)
 
     def _kill_all(self) -> None:
         for process in self.processes:

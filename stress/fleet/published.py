@@ -10,19 +10,17 @@ Kind to it: a thread that was lost in a fork, as under ``--preload``, asks as we
 
 from __future__ import annotations
 
-import random
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING
 
-from stress.fleet.host import RATE_SECONDS
-from stress.fleet.scenarios import BEGIN_SECONDS, Scenario
+from stress.fleet.lives import RATE_SECONDS, STAGGER_SECONDS, START_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from stress.fleet.scenarios import Scenario
+
 # Processes know nothing of each other, so some can stand for all.
 _MOST_PROCESSES = 100_000
-_START_SECONDS = 3.0
-_STAGGER_SECONDS = 1.0
 
 
 def requests(scenario: Scenario, hosts: int, workers: int) -> list[float]:
@@ -34,30 +32,23 @@ def requests(scenario: Scenario, hosts: int, workers: int) -> list[float]:
             simulated, and counted as often as is right.
         workers: Processes of each host.
     """
-    chance = random.Random(f"{scenario.name} {hosts} {workers}")  # noqa: S311
+    chance = scenario.chance(hosts, workers)
     simulated = min(hosts, _MOST_PROCESSES // workers)
     weight = hosts / simulated
     counts = [0] * scenario.seconds
     for _ in range(simulated):
         started = chance.uniform(0.0, RATE_SECONDS)
-        restarted = _restarted_at(scenario, chance)
+        restarted = scenario.restart_at(chance)
         for _ in range(workers):
-            stagger = chance.uniform(0.0, _STAGGER_SECONDS)
+            stagger = chance.uniform(0.0, STAGGER_SECONDS)
             until = scenario.seconds if restarted is None else restarted
             for moment in _asks(started + stagger, until):
                 counts[int(moment)] += 1
             if restarted is not None:
-                again = restarted + _START_SECONDS + stagger
+                again = restarted + START_SECONDS + stagger
                 for moment in _asks(again, scenario.seconds):
                     counts[int(moment)] += 1
     return [count * weight for count in counts]
-
-
-def _restarted_at(scenario: Scenario, chance: random.Random) -> Optional[float]:
-    if scenario.restart is None:
-        return None
-    first = BEGIN_SECONDS + scenario.restart.after_seconds
-    return first + chance.uniform(0.0, scenario.restart.within_seconds)
 
 
 def _asks(first: float, until: float) -> Iterator[float]:

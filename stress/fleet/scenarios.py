@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import dataclass
-from typing import Optional
+from typing import Any, Optional
 
-from stress.fleet.host import RATE_SECONDS
+from stress.fleet.lives import RATE_SECONDS
 
 BEGIN_SECONDS = 300
 """When something happens; before it all is well."""
-OUTAGE_SECONDS = 600
+_LONG_SECONDS = 600
 # The first interval and a half are the simulation's own beginning.
 _SETTLED_SECONDS = int(1.5 * RATE_SECONDS)
 
@@ -41,6 +42,7 @@ class Scenario:
         busy_seconds: How long something goes on, from `BEGIN_SECONDS` on.
         is_down: Whether that is an outage.
         restart: When all processes restart, if they do.
+        kill_leader_every_seconds: How often each host loses its leader; 0 for never.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Scenario:
     busy_seconds: int
     is_down: bool = False
     restart: Optional[Restart] = None
+    kill_leader_every_seconds: int = 0
 
     @property
     def down(self) -> Optional[tuple[float, float]]:
@@ -59,6 +62,23 @@ class Scenario:
     def end_seconds(self) -> int:
         """When it is over."""
         return BEGIN_SECONDS + self.busy_seconds
+
+    def chance(self, *fleet: int) -> random.Random:
+        """Return chance that is the same whenever this is simulated with *fleet*."""
+        return random.Random(f"{self.name} {fleet}")  # noqa: S311  no secret
+
+    def restart_at(self, chance: random.Random) -> Optional[float]:
+        """Return when one host's processes restart, if they do."""
+        if self.restart is None:
+            return None
+        first = BEGIN_SECONDS + self.restart.after_seconds
+        return first + chance.uniform(0.0, self.restart.within_seconds)
+
+    @property
+    def leader_killed_at(self) -> range:
+        """The seconds in which each host loses its leader."""
+        pause = self.kill_leader_every_seconds
+        return self.during[::pause] if pause else range(0)
 
     @property
     def rest(self) -> range:
@@ -76,29 +96,37 @@ class Scenario:
         return range(self.end_seconds, self.seconds)
 
 
+_CALM_SECONDS = 300
+
+
 def _deploy(name: str, title: str, within_seconds: int, *, keeps: bool) -> Scenario:
     # The last host's processes are back four seconds later.
-    busy, calm = within_seconds + 5, 600
+    busy = within_seconds + 5
     restart = Restart(within_seconds, keeps)
-    return Scenario(name, title, BEGIN_SECONDS + busy + calm, busy, restart=restart)
+    seconds = BEGIN_SECONDS + busy + _CALM_SECONDS
+    return Scenario(name, title, seconds, busy, restart=restart)
 
 
-_OUTAGE_END = BEGIN_SECONDS + OUTAGE_SECONDS + 600
-OUTAGE = Scenario(
-    "outage", "outage of 10 minutes", _OUTAGE_END, OUTAGE_SECONDS, is_down=True
-)
-OUTAGE_AND_RESTART = Scenario(
-    "outage-restart",
-    "outage of 10 minutes, new containers within a second in the middle of it",
-    _OUTAGE_END,
-    OUTAGE_SECONDS,
-    is_down=True,
-    restart=Restart(1, keeps_folder=False, after_seconds=OUTAGE_SECONDS // 2),
-)
+def _long(name: str, title: str, **more: Any) -> Scenario:
+    seconds = BEGIN_SECONDS + _LONG_SECONDS + _CALM_SECONDS
+    return Scenario(name, title, seconds, _LONG_SECONDS, **more)
+
+
 DEPLOY = _deploy("deploy", "all restart within 10 s", 10, keeps=True)
 DEPLOY_NEW = _deploy("deploy-new", "new containers within 10 s", 10, keeps=False)
-ROLLING = _deploy("rolling", "all restart within 10 minutes", 600, keeps=True)
 ROLLING_NEW = _deploy(
-    "rolling-new", "new containers within 10 minutes", 600, keeps=False
+    "rolling-new", "new containers within 10 minutes", _LONG_SECONDS, keeps=False
 )
-ALL = [DEPLOY, DEPLOY_NEW, ROLLING, ROLLING_NEW, OUTAGE, OUTAGE_AND_RESTART]
+OUTAGE = _long("outage", "outage of 10 minutes", is_down=True)
+OUTAGE_NEW = _long(
+    "outage-new",
+    "outage of 10 minutes, and new containers within a second in its middle",
+    is_down=True,
+    restart=Restart(1, keeps_folder=False, after_seconds=_LONG_SECONDS // 2),
+)
+CHURN = _long(
+    "churn",
+    "for 10 minutes, each host's leader is killed every 30 s",
+    kill_leader_every_seconds=30,
+)
+ALL = [DEPLOY, DEPLOY_NEW, ROLLING_NEW, OUTAGE, OUTAGE_NEW]
