@@ -6,70 +6,70 @@ import itertools
 import statistics
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Callable
 
-from stress.fleet import published
+from stress.fleet import published, scenarios
 from stress.fleet.disks import Clock, Real
-from stress.fleet.fleet import Fleet
+from stress.fleet.fleet import Fleet, flushes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from stress.fleet.scenarios import Scenario
 
+WORKERS = [4, 16, 64]
+WHOLE_HOSTS = 2
+SENDERS = 5_000
 
-class Load(NamedTuple):
-    """Requests per second before, while and after something happens."""
-
-    rest: float
-    during: float
-    during_peak: float
-    after: float
-    after_peak: float
+Figures = dict[str, Any]
 
 
-def load(scenario: Scenario, requests: Sequence[float]) -> Load:
-    """Return means, and the fullest seconds, of the requests in each second."""
-    rest, during, after = (
-        [requests[second] for second in seconds]
-        for seconds in (scenario.rest, scenario.during, scenario.after)
-    )
-    return Load(
-        statistics.fmean(rest),
-        statistics.fmean(during),
-        max(during),
-        statistics.fmean(after),
-        max(after),
-    )
+def simulate(sizes: Sequence[int], tell: Callable[[str], None]) -> Figures:
+    """Run every scenario with every number of hosts.
+
+    Args:
+        sizes: Numbers of hosts.
+        tell: Told what is begun.
+    """
+    ours, theirs, signals, whole = [], [], [], []
+    for story, hosts in itertools.product(scenarios.ALL, sizes):
+        tell(f"{story.name}: {hosts:,} hosts")
+        ours.append(of_fleet(story, hosts))
+        theirs += [of_published(story, hosts, workers) for workers in WORKERS]
+    for story in scenarios.ALL:
+        tell(f"{story.name}: signals of {SENDERS:,} processes")
+        signals.append(of_signals(story, SENDERS))
+    for story, workers in itertools.product(scenarios.WHOLE, WORKERS):
+        tell(f"{story.name}: {WHOLE_HOSTS} hosts with all {workers} workers")
+        whole.append(of_whole_hosts(story, WHOLE_HOSTS, workers))
+    return {"ours": ours, "published": theirs, "signals": signals, "whole": whole}
 
 
-def of_fleet(scenario: Scenario, hosts: int) -> dict[str, Any]:
+def of_fleet(story: Scenario, hosts: int) -> Figures:
     """Simulate hosts with this package."""
-    backend = Fleet(scenario, hosts).run()
+    backend = Fleet(story, hosts).run()
     return {
-        "package": "liteguard",
-        "scenario": scenario.name,
+        "scenario": story.name,
         "hosts": hosts,
-        **load(scenario, backend.polls)._asdict(),
+        **load(story, backend.polls),
         "bundles": backend.bundles,
-        "requests": backend.polls,
     }
 
 
-def of_published(scenario: Scenario, hosts: int, workers: int) -> dict[str, Any]:
+def of_published(story: Scenario, hosts: int, workers: int) -> Figures:
     """Simulate hosts on which each worker asks for itself."""
-    requests = published.requests(scenario, hosts, workers)
-    return {
-        "package": "published",
-        "scenario": scenario.name,
-        "hosts": hosts,
-        "workers": workers,
-        **load(scenario, requests)._asdict(),
-        "requests": requests,
-    }
+    requests = published.requests(story, hosts, workers)
+    fleet = {"scenario": story.name, "hosts": hosts, "workers": workers}
+    return {**fleet, **load(story, requests)}
 
 
-def of_whole_hosts(scenario: Scenario, hosts: int, workers: int) -> dict[str, Any]:
+def of_signals(story: Scenario, processes: int) -> Figures:
+    """Simulate processes that send signals."""
+    requests = flushes(story, processes)
+    return {"scenario": story.name, "processes": processes, **load(story, requests)}
+
+
+def of_whole_hosts(story: Scenario, hosts: int, workers: int) -> Figures:
     """Simulate hosts with all their workers and real folders, beside leaders alone."""
     with tempfile.TemporaryDirectory(prefix="liteguard-fleet-") as folder:
         numbers = itertools.count()
@@ -79,14 +79,22 @@ def of_whole_hosts(scenario: Scenario, hosts: int, workers: int) -> dict[str, An
             path.mkdir()
             return Real(path, clock)
 
-        whole = Fleet(scenario, hosts, workers=workers, make_disk=make_disk)
-        requests = whole.run().polls
-    alone = Fleet(scenario, hosts).run().polls
+        whole = Fleet(story, hosts, workers=workers, make_disk=make_disk).run()
     return {
-        "scenario": scenario.name,
+        "scenario": story.name,
         "hosts": hosts,
         "workers": workers,
-        "seconds": scenario.seconds,
-        "whole": sum(requests),
-        "leaders_alone": sum(alone),
+        "polls": sum(whole.polls),
+        "polls_of_leaders_alone": sum(Fleet(story, hosts).run().polls),
     }
+
+
+def load(story: Scenario, requests: Sequence[float]) -> Figures:
+    """Return requests per second: means, and the fullest second of each phase."""
+    phases = {"rest": story.rest, "during": story.during, "after": story.after}
+    told: Figures = {}
+    for name, seconds in phases.items():
+        counts = [requests[second] for second in seconds]
+        told[name] = round(statistics.fmean(counts), 2)
+        told[f"{name}_peak"] = round(max(counts), 2)
+    return {**told, "each_second": [round(count) for count in requests]}

@@ -130,3 +130,4 @@ CHURN = _long(
     kill_leader_every_seconds=30,
 )
 ALL = [DEPLOY, DEPLOY_NEW, ROLLING_NEW, OUTAGE, OUTAGE_NEW]
+WHOLE = [CHURN, OUTAGE]
