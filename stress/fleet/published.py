@@ -19,21 +19,27 @@ if TYPE_CHECKING:
 
     from stress.fleet.scenarios import Scenario
 
-# Processes know nothing of each other, so some can stand for all.
 _MOST_PROCESSES = 100_000
 
 
-def requests(scenario: Scenario, hosts: int, workers: int) -> list[float]:
+def requests(
+    scenario: Scenario,
+    hosts: int,
+    workers: int,
+    *,
+    most_processes: int = _MOST_PROCESSES,
+) -> list[float]:
     """Return the requests for guards in each second, of all processes.
 
     Args:
         scenario: What the fleet goes through.
-        hosts: How many hosts it has. No more than stand for 100,000 processes are
-            simulated, and counted as often as is right.
+        hosts: How many hosts it has.
         workers: Processes of each host.
+        most_processes: How many are simulated; they know nothing of each other, so
+            these can stand for all.
     """
     chance = scenario.chance(hosts, workers)
-    simulated = min(hosts, _MOST_PROCESSES // workers)
+    simulated = min(hosts, most_processes // workers)
     weight = hosts / simulated
     counts = [0] * scenario.seconds
     for _ in range(simulated):
