@@ -129,10 +129,7 @@ class Flusher:
             return False
         try:
             self._send_everything(deadline)
-            if (
-                self._sources.has_holes
-                and self._clock() + _RECORD_SECONDS < deadline
-            ):
+            if self._sources.has_holes and self._clock() + _RECORD_SECONDS < deadline:
                 # A thread was in the middle of a record: let it end, then go on.
                 time.sleep(_RECORD_SECONDS)
                 self._send_everything(deadline)

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Callable, Optional
 
-from liteguard.errors import TransportError
 from liteguard.transport import BundleAnswer
 
 if TYPE_CHECKING:
+    from liteguard.errors import TransportError
     from stress.fleet.loop import Loop
+    from stress.fleet.scenarios import Scenario
 
 _BUNDLE = BundleAnswer(b'{"guards":[]}', '"v1"')
 _UNCHANGED = BundleAnswer(None, '"v1"')
 
-Refuse = Callable[[float], TransportError]
-
-
-def cannot_be_reached(now: float) -> TransportError:
-    """Return what a transport raises where nobody listens."""
-    return TransportError(f"cannot reach it at {now} s")
+Refuse = Callable[[float], "TransportError"]
 
 
 class Backend:
@@ -26,26 +22,25 @@ class Backend:
 
     Args:
         loop: The clock.
-        seconds: How long the simulation lasts.
-        down: When it refuses, from and until, in seconds.
-        refuse: Returns what is raised then, given the time.
+        scenario: When it is down.
+        refuse: Returns what is raised then, given the time; ``None`` for the
+            scenario's own.
     """
 
     def __init__(
         self,
         loop: Loop,
-        seconds: int,
-        down: Optional[tuple[float, float]] = None,
-        refuse: Refuse = cannot_be_reached,
+        scenario: Scenario,
+        refuse: Optional[Refuse] = None,
     ) -> None:
         self._loop = loop
-        self._down_from, self._down_until = down or (0.0, 0.0)
-        self._refuse = refuse
-        self.polls = [0] * seconds
+        self._down = scenario.down or (0.0, 0.0)
+        self._refuse = refuse or scenario.refuse
+        self.polls = [0] * scenario.seconds
         """Requests for guards in each second."""
         self.bundles = 0
         """How many of them were answered with the whole bundle."""
-        self.flushes = [0] * seconds
+        self.flushes = [0] * scenario.seconds
         """Requests with signals in each second."""
 
     def fetch(self, etag: str) -> BundleAnswer:
@@ -71,5 +66,5 @@ class Backend:
     def _count(self, requests: list[int]) -> None:
         now = self._loop()
         requests[int(now)] += 1
-        if self._down_from <= now < self._down_until:
+        if self._down[0] <= now < self._down[1]:
             raise self._refuse(now)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Callable, Optional
 
-from stress.fleet.backend import Backend, Refuse, cannot_be_reached
+from stress.fleet.backend import Backend, Refuse
 from stress.fleet.disks import Clock, Disk, Remembered
 from stress.fleet.host import Host
 from stress.fleet.lives import RATE_SECONDS, Draw
@@ -27,7 +27,7 @@ class Fleet:
             remembers only: followers ask nothing.
         make_disk: Makes a host's folder.
         draw: Draws between two numbers for the package; ``None`` for by chance.
-        refuse: What the backend raises when it is down.
+        refuse: What the backend raises when it is down, if not the scenario's.
     """
 
     def __init__(
@@ -38,12 +38,12 @@ class Fleet:
         workers: int = 1,
         make_disk: MakeDisk = Remembered,
         draw: Optional[Draw] = None,
-        refuse: Refuse = cannot_be_reached,
+        refuse: Optional[Refuse] = None,
     ) -> None:
         self._scenario = scenario
         self._chance = scenario.chance(hosts)
         self._loop = Loop()
-        self.backend = Backend(self._loop, scenario.seconds, scenario.down, refuse)
+        self.backend = Backend(self._loop, scenario, refuse)
         self.hosts = [
             Host(
                 self._loop,
@@ -81,7 +81,7 @@ def flushes(scenario: Scenario, processes: int) -> list[int]:
         processes: How many they are, each with something to report at each flush.
     """
     chance, loop = scenario.chance(processes), Loop()
-    backend = Backend(loop, scenario.seconds, scenario.down)
+    backend = Backend(loop, scenario)
     for _ in range(processes):
         sender = Sender(backend.take, loop, chance.uniform)
         loop.at(chance.uniform(0.0, RATE_SECONDS), sender.start)

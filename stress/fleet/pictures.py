@@ -50,6 +50,7 @@ def draw(figures: Figures, folder: Path) -> None:
             "axes.spines.top": False,
             "axes.spines.right": False,
             "legend.frameon": False,
+            "legend.fontsize": "small",
         }
     )
     _save(_by_hosts(figures), folder / "scale-hosts.svg")
@@ -58,7 +59,9 @@ def draw(figures: Figures, folder: Path) -> None:
 
 
 def _by_hosts(figures: Figures) -> Figure:
-    figure, panels = plt.subplots(1, 3, figsize=(11, 4), sharey=True)
+    figure, panels = plt.subplots(
+        1, 3, figsize=(11, 4.5), sharey=True, layout="constrained"
+    )
     outage, deploy, new = (
         story.name
         for story in (scenarios.OUTAGE, scenarios.DEPLOY, scenarios.DEPLOY_NEW)
@@ -72,7 +75,9 @@ def _by_hosts(figures: Figures) -> Figure:
     for axes, title in zip(panels, titles):
         axes.set(xscale="log", yscale="log", title=title, xlabel="hosts")
     panels[0].set_ylabel("polls per second")
-    panels[1].legend(fontsize="small")
+    figure.legend(
+        *panels[1].get_legend_handles_labels(), loc="outside upper center", ncols=3
+    )
     return figure
 
 
@@ -89,18 +94,23 @@ def _line(axes: Axes, rows: list[Figures], phase: str, color: str, label: str) -
 
 
 def _outage(figures: Figures) -> Figure:
-    figure, axes = plt.subplots(figsize=(11, 4))
+    figure, axes = plt.subplots(figsize=(11, 4), layout="constrained")
     story = scenarios.OUTAGE
     axes.axvspan(*_minutes((story.during[0], story.during[-1])), color=_SHADE)
     axes.text(0.1, 0.98, "down", transform=axes.get_xaxis_transform(), va="top")
     _curve(axes, _largest(figures["published"], story.name), _THEIRS[16], _theirs())
     _curve(axes, _largest(figures["ours"], story.name), _OURS, "this package")
+    asking = _largest(figures["ours"], scenarios.OUTAGE_ASKING.name)
+    label = "this package, told to come again in 60 s"
+    _curve(axes, asking, _NEW, label)
     _label(axes, figures)
     return figure
 
 
 def _deploy(figures: Figures) -> Figure:
-    figure, (above, below) = plt.subplots(2, 1, figsize=(11, 6), sharex=True)
+    figure, (above, below) = plt.subplots(
+        2, 1, figsize=(11, 6), sharex=True, layout="constrained"
+    )
     story, new = scenarios.DEPLOY.name, scenarios.DEPLOY_NEW.name
     label = "this package, in new containers"
     _curve(above, _largest(figures["ours"], new), _NEW, label)
@@ -124,7 +134,7 @@ def _label(axes: Axes, figures: Figures) -> None:
     axes.set_xlim(left=-3)
     axes.set_ylim(bottom=0)
     axes.yaxis.set_major_formatter("{x:,.0f}")
-    axes.legend(fontsize="small", loc="upper right")
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3)
 
 
 def _theirs() -> str:
@@ -150,7 +160,6 @@ def _of(rows: Iterable[Figures], **wanted: Any) -> list[Figures]:
 
 def _save(figure: Figure, path: Path) -> None:
     drawn = io.StringIO()
-    figure.tight_layout()
     figure.savefig(drawn, format="svg", metadata={"Date": None})
     plt.close(figure)
     path.write_text(_for_dark_pages(drawn.getvalue()))

@@ -6,6 +6,7 @@ import random
 from dataclasses import dataclass
 from typing import Any, Optional
 
+from liteguard.errors import TransportError, TransportRejected
 from stress.fleet.lives import RATE_SECONDS
 
 BEGIN_SECONDS = 300
@@ -41,6 +42,8 @@ class Scenario:
         seconds: How long it lasts.
         busy_seconds: How long something goes on, from `BEGIN_SECONDS` on.
         is_down: Whether that is an outage.
+        retry_after_seconds: What a backend that is down asks for; ``None`` if it
+            cannot be reached.
         restart: When all processes restart, if they do.
         kill_leader_every_seconds: How often each host loses its leader; 0 for never.
     """
@@ -50,6 +53,7 @@ class Scenario:
     seconds: int
     busy_seconds: int
     is_down: bool = False
+    retry_after_seconds: Optional[float] = None
     restart: Optional[Restart] = None
     kill_leader_every_seconds: int = 0
 
@@ -57,6 +61,13 @@ class Scenario:
     def down(self) -> Optional[tuple[float, float]]:
         """From when and until when the backend refuses."""
         return (BEGIN_SECONDS, self.end_seconds) if self.is_down else None
+
+    def refuse(self, now: float) -> TransportError:
+        """Return what a transport raises while the backend is down, at *now*."""
+        if self.retry_after_seconds is None:
+            return TransportError(f"cannot reach it at {now} s")
+        pause = self.retry_after_seconds
+        return TransportRejected("503", status_code=503, retry_after_seconds=pause)
 
     @property
     def end_seconds(self) -> int:
@@ -118,6 +129,12 @@ ROLLING_NEW = _deploy(
     "rolling-new", "new containers within 10 minutes", _LONG_SECONDS, keeps=False
 )
 OUTAGE = _long("outage", "outage of 10 minutes", is_down=True)
+OUTAGE_ASKING = _long(
+    "outage-asking",
+    "outage of 10 minutes, answered with `Retry-After: 60`",
+    is_down=True,
+    retry_after_seconds=60.0,
+)
 OUTAGE_NEW = _long(
     "outage-new",
     "outage of 10 minutes, and new containers within a second in its middle",
@@ -129,5 +146,5 @@ CHURN = _long(
     "for 10 minutes, each host's leader is killed every 30 s",
     kill_leader_every_seconds=30,
 )
-ALL = [DEPLOY, DEPLOY_NEW, ROLLING_NEW, OUTAGE, OUTAGE_NEW]
+ALL = [DEPLOY, DEPLOY_NEW, ROLLING_NEW, OUTAGE, OUTAGE_ASKING, OUTAGE_NEW]
 WHOLE = [CHURN, OUTAGE]
