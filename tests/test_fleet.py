@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import json
 from typing import TYPE_CHECKING, Callable
 
 import pytest
 
 from liteguard.errors import TransportRejected
+from published import finish, start_published
 from stress.fleet import published, scenarios
 from stress.fleet.disks import Clock, Real
 from stress.fleet.fleet import Fleet, flushes
@@ -148,6 +150,43 @@ def test_processes_do_not_send_in_one_herd_after_an_outage() -> None:
 
 
 # -- beside them
+
+PUBLISHED = """
+import io, json, urllib.error, urllib.request
+from liteguard import ClientOptions, LiteguardClient
+
+now, asked = 0.0, []
+
+class Wakeup:
+    def wait(self, seconds):
+        global now
+        now += seconds
+        if now >= 600.0:
+            client._stop_event.set()
+        return False
+
+    def clear(self):
+        pass
+
+def urlopen(request, timeout):
+    asked.append(now)
+    if 150.0 <= now < 450.0:
+        raise urllib.error.URLError("down")
+    return io.BytesIO(b'{"guards": [], "etag": "1"}')
+
+urllib.request.urlopen = urlopen
+client = LiteguardClient("pct-any", ClientOptions(environment="default"))
+client._refresh_wakeup_event = Wakeup()
+client.start()
+client._refresh_thread.join()
+print(json.dumps(asked))
+"""
+
+
+def test_published_package_keeps_to_the_rule() -> None:
+    """The package itself, whose waiting takes no time, asks when the rule says."""
+    asked = json.loads(finish(start_published(PUBLISHED)))
+    assert asked == list(published.asks(0.0, 600.0))
 
 
 def test_published_package_asks_for_each_process() -> None:

@@ -48,16 +48,17 @@ def requests(
         for _ in range(workers):
             stagger = chance.uniform(0.0, STAGGER_SECONDS)
             until = scenario.seconds if restarted is None else restarted
-            for moment in _asks(started + stagger, until):
+            for moment in asks(started + stagger, until):
                 counts[int(moment)] += 1
             if restarted is not None:
                 again = restarted + START_SECONDS + stagger
-                for moment in _asks(again, scenario.seconds):
+                for moment in asks(again, scenario.seconds):
                     counts[int(moment)] += 1
     return [count * weight for count in counts]
 
 
-def _asks(first: float, until: float) -> Iterator[float]:
+def asks(first: float, until: float) -> Iterator[float]:
+    """Return when a process asks that asks first at *first*, in seconds."""
     moment = first
     while moment < until:
         yield moment
