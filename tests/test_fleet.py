@@ -197,7 +197,7 @@ def test_published_package_asks_for_each_process() -> None:
     assert sum(polls[story.after[0] : story.after[60]]) == 160
 
 
-def test_a_few_hosts_stand_for_many() -> None:
+def test_a_few_processes_stand_for_many() -> None:
     """A fleet that is too large to be simulated is counted with a weight."""
     story = scenarios.OUTAGE
     polls = published.requests(story, 2_000, 64, most_processes=6_400)

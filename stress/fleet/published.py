@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from stress.fleet.scenarios import Scenario
 
-_MOST_PROCESSES = 100_000
+_MOST_PROCESSES = 400_000
 
 
 def requests(
@@ -36,16 +36,18 @@ def requests(
         hosts: How many hosts it has.
         workers: Processes of each host.
         most_processes: How many are simulated; they know nothing of each other, so
-            these can stand for all.
+            these can stand for all: some workers of each host rather than all
+            workers of some, since chance moves hosts.
     """
     chance = scenario.chance(hosts, workers)
-    simulated = min(hosts, most_processes // workers)
-    weight = hosts / simulated
+    few_hosts = min(hosts, most_processes)
+    few_workers = min(workers, most_processes // few_hosts)
+    weight = hosts * workers / (few_hosts * few_workers)
     counts = [0] * scenario.seconds
-    for _ in range(simulated):
+    for _ in range(few_hosts):
         started = chance.uniform(0.0, RATE_SECONDS)
         restarted = scenario.restart_at(chance)
-        for _ in range(workers):
+        for _ in range(few_workers):
             stagger = chance.uniform(0.0, STAGGER_SECONDS)
             until = scenario.seconds if restarted is None else restarted
             for moment in asks(started + stagger, until):
