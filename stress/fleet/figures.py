@@ -13,11 +13,12 @@ from stress.fleet.disks import Clock, Real
 from stress.fleet.fleet import Fleet, flushes
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from stress.fleet.scenarios import Scenario
 
 WORKERS = [4, 16, 64]
+USUAL_WORKERS = 16
 WHOLE_HOSTS = 2
 SENDERS = 5_000
 
@@ -98,3 +99,8 @@ def load(story: Scenario, requests: Sequence[float]) -> Figures:
         told[name] = round(statistics.fmean(counts), 2)
         told[f"{name}_peak"] = round(max(counts), 2)
     return {**told, "each_second": [round(count) for count in requests]}
+
+
+def select(rows: Iterable[Figures], **wanted: Any) -> list[Figures]:
+    """Return the rows that hold what is *wanted*."""
+    return [row for row in rows if wanted.items() <= row.items()]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from matplotlib import pyplot as plt
 
 from stress.fleet import scenarios
+from stress.fleet.figures import USUAL_WORKERS, Figures, select
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-    from stress.fleet.figures import Figures
 
 _PAPER, _INK, _SHADE = "#ffffff", "#1c2430", "#e8ecf1"
 _OURS, _NEW = "#1b7f5c", "#2f6fb5"
@@ -32,7 +31,6 @@ _DARK = {
     _THEIRS[16]: "#f0a06a",
     _THEIRS[64]: "#d4703a",
 }
-_USUAL_WORKERS = 16
 
 
 def draw(figures: Figures, folder: Path) -> None:
@@ -68,7 +66,7 @@ def _by_hosts(figures: Figures) -> Figure:
     )
     _lines(panels[0], figures, outage, "rest")
     _lines(panels[1], figures, deploy, "during_peak")
-    ours = _of(figures["ours"], scenario=new)
+    ours = select(figures["ours"], scenario=new)
     _line(panels[1], ours, "during_peak", _NEW, "this package, new containers")
     _lines(panels[2], figures, outage, "after_peak")
     titles = ["at rest", "fullest second of a deploy", "fullest second after an outage"]
@@ -82,9 +80,9 @@ def _by_hosts(figures: Figures) -> Figure:
 
 
 def _lines(axes: Axes, figures: Figures, story: str, phase: str) -> None:
-    _line(axes, _of(figures["ours"], scenario=story), phase, _OURS, "this package")
+    _line(axes, select(figures["ours"], scenario=story), phase, _OURS, "this package")
     for workers, color in _THEIRS.items():
-        rows = _of(figures["published"], scenario=story, workers=workers)
+        rows = select(figures["published"], scenario=story, workers=workers)
         _line(axes, rows, phase, color, f"each of {workers} workers for itself")
 
 
@@ -138,7 +136,7 @@ def _label(axes: Axes, figures: Figures) -> None:
 
 
 def _theirs() -> str:
-    return f"each of {_USUAL_WORKERS} workers for itself"
+    return f"each of {USUAL_WORKERS} workers for itself"
 
 
 def _minutes(seconds: Iterable[float]) -> list[float]:
@@ -148,14 +146,10 @@ def _minutes(seconds: Iterable[float]) -> list[float]:
 def _largest(rows: Iterable[Figures], story: str) -> Figures:
     of_story = [
         row
-        for row in _of(rows, scenario=story)
-        if row.get("workers", _USUAL_WORKERS) == _USUAL_WORKERS
+        for row in select(rows, scenario=story)
+        if row.get("workers", USUAL_WORKERS) == USUAL_WORKERS
     ]
     return max(of_story, key=lambda row: row["hosts"])
-
-
-def _of(rows: Iterable[Figures], **wanted: Any) -> list[Figures]:
-    return [row for row in rows if wanted.items() <= row.items()]
 
 
 def _save(figure: Figure, path: Path) -> None:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from stress.fleet import scenarios
+from stress.fleet.figures import USUAL_WORKERS, Figures, select
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from stress.fleet.figures import Figures
-
 _TITLES = {story.name: story.title for story in [*scenarios.ALL, *scenarios.WHOLE]}
-_USUAL_WORKERS = 16
 
 
 def tables(figures: Figures) -> str:
@@ -36,8 +34,8 @@ def _at_rest(figures: Figures) -> str:
     workers = sorted({row["workers"] for row in theirs})
     heads = [f"published, {count} workers" for count in workers]
     rows = []
-    for row in _of(figures["ours"], scenario=scenarios.OUTAGE.name):
-        others = _of(theirs, scenario=row["scenario"], hosts=row["hosts"])
+    for row in select(figures["ours"], scenario=scenarios.OUTAGE.name):
+        others = select(theirs, scenario=row["scenario"], hosts=row["hosts"])
         beside = [_number(other["rest"]) for other in others]
         rows.append([_number(row["hosts"]), _number(row["rest"]), *beside])
     return _table(["hosts", "this package", *heads], rows)
@@ -46,12 +44,12 @@ def _at_rest(figures: Figures) -> str:
 def _largest(figures: Figures) -> str:
     hosts = max(row["hosts"] for row in figures["ours"])
     rows = []
-    for row in _of(figures["ours"], hosts=hosts):
-        (other,) = _of(
+    for row in select(figures["ours"], hosts=hosts):
+        (other,) = select(
             figures["published"],
             hosts=hosts,
             scenario=row["scenario"],
-            workers=_USUAL_WORKERS,
+            workers=USUAL_WORKERS,
         )
         cells = [row["rest"], row["during_peak"], row["after_peak"]]
         beside = [other["rest"], other["during_peak"], other["after_peak"]]
@@ -86,10 +84,6 @@ def _whole(whole: Iterable[Figures]) -> str:
     ]
     heads = ["hosts", "workers of each", "polls", "polls of the leaders alone"]
     return _table(["", *heads], rows)
-
-
-def _of(rows: Iterable[Figures], **wanted: Any) -> list[Figures]:
-    return [row for row in rows if wanted.items() <= row.items()]
 
 
 def _number(value: float) -> str:
