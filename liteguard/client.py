@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import TracebackType
 
+    from liteguard.lifecycle import Lifecycle
     from liteguard.status import ClientStatus
     from liteguard.types import ProtectedContext
 
@@ -50,14 +51,16 @@ class LiteguardClient(GuardChecks):
         options: Union[ClientOptions, Mapping[str, Any], None] = None,
         **option_fields: Any,
     ) -> None:
-        # Here and not above: it brings requests and orjson, three quarters of the cost
-        # of "import liteguard", to programs that only import.
+        # Not above: it brings requests and orjson, three quarters of an import's cost.
         from liteguard.lifecycle import Lifecycle  # noqa: PLC0415
 
         token = resolve_token(project_client_token)
-        self._options = resolve_options(options, option_fields)
-        self._lifecycle = Lifecycle(token, self._options)
-        self._checker = self._lifecycle.checker
+        self._hold(Lifecycle(token, resolve_options(options, option_fields)))
+
+    def _hold(self, lifecycle: Lifecycle) -> None:
+        self._lifecycle = lifecycle
+        self._options = lifecycle.options
+        self._checker = lifecycle.checker
         self._no_scope = self.create_scope()
         self._is_at_exit = False
 
@@ -79,8 +82,7 @@ class LiteguardClient(GuardChecks):
         Blocks until a bundle is there, at most ``start_timeout_seconds``: a recent
         snapshot of this host is used at once; without one the backend is asked. If
         there is none in the end, checks answer the fallback until there is. Idempotent
-        and thread-safe; works again after `shutdown`. Every process forked later
-        starts by itself.
+        and thread-safe; works again after `shutdown`. Later children start themselves.
 
         Args:
             strict: Raise if there is no bundle in the end.

@@ -37,9 +37,11 @@ class Lifecycle:
         options: The client's options.
     """
 
+    checker_type = Checker
+
     def __init__(self, token: str, options: ClientOptions) -> None:
         self._token = token
-        self._options = options
+        self.options = options
         self._contexts = ProtectedBundles(options.refresh_rate_seconds)
         self._limits = RateLimits(token)
         self._standby = Standby(options.flush_size * options.flush_buffer_multiplier)
@@ -48,7 +50,7 @@ class Lifecycle:
         # Kept over forks: what the parent has said need not be said by each child.
         self._folder_trouble = Trouble("liteguard: the state folder is used again")
         self._revival = Revival(make=self._make_runtime, adopt=self._adopt)
-        self.checker = Checker(
+        self.checker = self.checker_type(
             flag=self._revival.flag,
             revive=self._revival.revive,
             contexts=self._contexts,
@@ -63,8 +65,8 @@ class Lifecycle:
 
     def start(self, *, strict: bool) -> None:
         """Start in this process, and wait for a first bundle or the deadline."""
-        deadline = time.monotonic() + self._options.start_timeout_seconds
-        self._revival.want(self._options.start_timeout_seconds)
+        deadline = time.monotonic() + self.options.start_timeout_seconds
+        self._revival.want(self.options.start_timeout_seconds)
         exits.watch(self)
         self._revival.revive()
         while self._revival.runtime is None and time.monotonic() < deadline:
@@ -75,7 +77,7 @@ class Lifecycle:
         if strict and self.checker.table is None:
             reason = runtime.refresher.last_error if runtime else "not running"
             raise NotReadyError(
-                f"no bundle within {self._options.start_timeout_seconds:g} s: {reason}"
+                f"no bundle within {self.options.start_timeout_seconds:g} s: {reason}"
             )
 
     def _wait_for_bundle(self, deadline: float) -> Optional[Runtime]:
@@ -112,7 +114,7 @@ class Lifecycle:
         """Send what this process recorded; blocks for one request's time at most."""
         runtime = self._revival.runtime
         if runtime is not None and runtime.pid == os.getpid():
-            seconds = min(most_seconds, self._options.http_timeout_seconds)
+            seconds = min(most_seconds, self.options.http_timeout_seconds)
             runtime.flusher.flush_until(time.monotonic() + seconds)
 
     def wait_until_ready(self, timeout_seconds: float) -> bool:
@@ -129,7 +131,7 @@ class Lifecycle:
 
         Does nothing where the client does not run yet, or could not be revived yet.
         """
-        seconds = resolve_timeout(timeout, self._options.http_timeout_seconds)
+        seconds = resolve_timeout(timeout, self.options.http_timeout_seconds)
         deadline = time.monotonic() + seconds
         self._revival.revive()
         runtime = self._revival.runtime
@@ -182,7 +184,7 @@ class Lifecycle:
     def _make_runtime(self) -> Runtime:
         return Runtime(
             token=self._token,
-            options=self._options,
+            options=self.options,
             publish=self._publish,
             tell=self._end_round,
             contexts=self._contexts,
@@ -213,9 +215,9 @@ class Lifecycle:
     def _end_round(self) -> None:
         """Do what is to be done after each look at the snapshot."""
         self._limits.look()
-        self._tell_listeners()
+        self.tell_listeners()
 
-    def _tell_listeners(self) -> None:
+    def tell_listeners(self) -> None:
         """Tell what changed since the last time, however many bundles ago."""
         table = self.checker.table
         last, self._told = self._told, table

@@ -105,6 +105,7 @@ LAYERS = [
     "liteguard.lifecycle",
     "liteguard.client",
     "liteguard",
+    "liteguard.testing",
     "liteguard.integrations.*",
     "liteguard.devserver*",
     "liteguard.demo*",
