@@ -35,12 +35,12 @@ def test_bundle_of_an_empty_environment_has_no_guards(client: WireClient) -> Non
     assert set(bundle) == {"guards", "refreshRateSeconds", "etag"}
 
 
-def test_refresh_rate_is_a_whole_minute_unless_set(backend: Backend) -> None:
-    """An environment created without a rate asks for 60, written as a whole number."""
+def test_refresh_rate_is_left_to_clients_unless_set(backend: Backend) -> None:
+    """An environment created without a rate asks for 0, written as a whole number."""
     backend.manage("POST", "environments", {"name": f"{backend.environment}-plain"})
     plain = WireClient(backend, backend.create_token(f"{backend.environment}-plain"))
     plain.environment = f"{backend.environment}-plain"
-    assert '"refreshRateSeconds":60,' in plain.fetch().text
+    assert '"refreshRateSeconds":0,' in plain.fetch().text
 
 
 def test_guard_is_served_as_it_was_created(

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 DEFAULT_NAME = "default"
 """The environment of clients that name none and whose token is for all."""
 
-DEFAULT_REFRESH_RATE_SECONDS = 60
+DEFAULT_REFRESH_RATE_SECONDS = 0
 SLUG = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 
 EnvironmentName = Annotated[

@@ -6,7 +6,6 @@ import contextlib
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 from collections import Counter
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Callable, Optional
 
 import requests
 
+from ports import free_port
 from waiting import until
 
 if TYPE_CHECKING:
@@ -223,14 +223,6 @@ class Server:
     def _running(self) -> subprocess.Popen[bytes]:
         assert self._process is not None
         return self._process
-
-
-def free_port() -> int:
-    """Return a port of loopback that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def is_alive(pid: int) -> bool:

@@ -1,0 +1,231 @@
+"""Every block of the README and the documentation does what it shows."""
+
+from __future__ import annotations
+
+import configparser
+import json
+import re
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Callable
+
+import pytest
+import yaml
+from celery.bin.celery import celery
+from gunicorn.config import Config
+
+from liteguard.cli import build_commands
+from liteguard.options import ClientOptions, variable_names
+from pages import BLOCKS, COMMAND_SECONDS, ROOT, Block, walking
+
+if TYPE_CHECKING:
+    from backends import Backend
+
+CONSOLES = {"console", "sh"}
+MARKERS = re.compile(
+    r"|file: [\w./-]+|raises: \w+|shown: .+|(stop [\w ]+; )?(run|run until|serve)"
+)
+VARIABLES = {
+    name
+    for field in ClientOptions.__dataclass_fields__
+    for name in variable_names(field)
+}
+VARIABLES |= {"LITEGUARD_TOKEN", "LITEGUARD_DEV_PASSWORD"}
+WALKED = sorted({block.page for block in BLOCKS if block.is_walked})
+PYTHON = [b for b in BLOCKS if b.language == "python" and not b.marker]
+# What an example takes for granted of the application around it.
+APPLICATION = """
+from types import SimpleNamespace
+from liteguard import LiteguardClient
+
+request = SimpleNamespace(user=SimpleNamespace(id=42, plan="pro"))
+handle_request = rank = lambda *_: None
+results = []
+client = LiteguardClient()
+client.start()
+"""
+GIVEN = {
+    "docs/celery.md": """
+import celery
+class Celery(celery.Celery):
+    def __init__(self, *arguments, **_):
+        super().__init__(*arguments)
+        self.conf.task_always_eager = True
+order = 7
+""",
+    "docs/protected-contexts.md": APPLICATION + "signature = 'made by a backend'",
+    "docs/forking.md": "",
+}
+
+
+def identify(block: Block) -> str:
+    """Return the place of a block, for the list of tests."""
+    return f"{block.page}:{block.line}"
+
+
+def of(page: str, *, walked: bool) -> list[Block]:
+    """Return what a reader of *page* saves, and the blocks that are walked or not."""
+    return [b for b in BLOCKS if b.page == page and (b.file or b.is_walked is walked)]
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=identify)
+def test_block_is_of_a_known_kind(block: Block) -> None:
+    """None escapes: what is new here must say how it is checked."""
+    assert MARKERS.fullmatch(block.marker), f"what is {block.marker!r}?"
+    assert block.is_directive or block.language in {*CHECKS, "python", *CONSOLES}
+    assert block.language in CONSOLES or not block.is_walked
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("page", sorted({block.page for block in PYTHON}))
+def test_python_runs(page: str, backend: Backend) -> None:
+    """The blocks of a page end well, one after another, beside its files."""
+    code = "\n".join(block.code for block in PYTHON if block.page == page)
+    given = "" if "client.start()" in code else APPLICATION
+    given = GIVEN.get(page, given)
+    code = code.replace("from celery import Celery", "") if "Celery(" in given else code
+    with walking({}) as walk:
+        variables = backend.variables(walk.folder / "state")
+        walk.variables.update(variables, LITEGUARD_ENV=backend.environment)
+        for block in of(page, walked=False):
+            if block.file:
+                walk.save(block)
+        finished = subprocess.run(
+            [sys.executable, "-c", f"{given}\n{code}"],
+            cwd=walk.folder,
+            env=walk.variables,
+            capture_output=True,
+            text=True,
+            timeout=COMMAND_SECONDS,
+            check=False,
+        )
+    assert (finished.returncode, finished.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    "block", [b for b in BLOCKS if b.marker.startswith("raises: ")], ids=identify
+)
+def test_python_raises_what_it_says(block: Block) -> None:
+    """A block that shows a mistake makes it."""
+    with walking({}) as walk:
+        finished = subprocess.run(
+            [sys.executable, "-c", f"from liteguard import *\n{block.code}"],
+            env=walk.variables,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    kind = block.marker.removeprefix("raises: ")
+    assert re.search(rf"^\S*\b{kind}: ", finished.stderr, re.MULTILINE)
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("page", WALKED)
+def test_page_can_be_followed(page: str) -> None:
+    """A reader who does what the page says sees what it says."""
+    with walking({"PYTHONUNBUFFERED": "1"}) as walk:
+        walk.variables["LITEGUARD_STATE_DIR"] = str(walk.folder / "state")
+        for block in of(page, walked=True):
+            if block.file:
+                walk.save(block)
+            else:
+                walk.walk(block)
+
+
+@pytest.mark.parametrize(
+    "block",
+    [b for b in BLOCKS if b.language in CONSOLES and not b.is_walked],
+    ids=identify,
+)
+def test_commands_could_be_run(block: Block) -> None:
+    """What is not run here, as it would install or measure, is at least no misspelling.
+
+    The local backend's calls are made by `test_devserver_docs`.
+    """
+    if block.marker.startswith("shown: "):
+        return
+    commands = block.commands or [(block.code, "")]
+    for command, _ in commands:
+        for part in command.split(" && "):
+            check_command(part.split())
+
+
+def check_command(words: list[str]) -> None:
+    """Raise unless the command and its options exist."""
+    while "=" in words[0] and not words[0].startswith("-"):
+        check_variable(words.pop(0))
+    program = words[0].rpartition("/")[2]
+    assert program in PROGRAMS, f"how is {program} to be checked?"
+    PROGRAMS[program](words[1:])
+
+
+def check_variable(setting: str) -> None:
+    """Raise unless a variable of ours is one."""
+    name = setting.partition("=")[0]
+    assert not name.startswith("LITEGUARD_") or name in VARIABLES, name
+
+
+def check_python(arguments: list[str]) -> None:
+    """Raise unless the program or module is there."""
+    if arguments[0] == "-m":
+        assert arguments[1] in {"venv", "pytest", "sphinx"}
+    else:
+        assert (ROOT / arguments[0]).exists(), arguments
+
+
+def check_pip(arguments: list[str]) -> None:
+    """Raise unless the extra exists that is to be installed of this package."""
+    project = (ROOT / "pyproject.toml").read_text()
+    assert arguments[0] == "install"
+    for extra in re.findall(r"(?:\.|liteguard)\[(\w+)\]", " ".join(arguments)):
+        assert re.search(rf"^{extra} = \[", project, re.MULTILINE), extra
+
+
+def check_liteguard(arguments: list[str]) -> None:
+    """Raise unless the command takes the options."""
+    command = build_commands().commands[arguments[0]]
+    command.make_context(arguments[0], arguments[1:])
+
+
+def check_gunicorn(arguments: list[str]) -> None:
+    """Raise unless gunicorn takes the options."""
+    Config().parser().parse_args(arguments)
+
+
+def check_celery(arguments: list[str]) -> None:
+    """Raise unless the command exists."""
+    assert set(arguments) & set(celery.commands)
+
+
+PROGRAMS: dict[str, Callable[[list[str]], object]] = {
+    "python": check_python,
+    "python3": check_python,
+    "pip": check_pip,
+    "liteguard": check_liteguard,
+    "gunicorn": check_gunicorn,
+    "celery": check_celery,
+    "export": lambda arguments: [*map(check_variable, arguments)],
+    "curl": str,
+    "install": str,
+}
+
+
+def check_ini(code: str) -> None:
+    """Raise unless it can be read; systemd repeats keys."""
+    configparser.RawConfigParser(strict=False, delimiters=("=",)).read_string(code)
+
+
+CHECKS: dict[str, Callable[[str], object]] = {
+    "json": json.loads,
+    "ini": check_ini,
+    "yaml": lambda code: list(yaml.safe_load_all(code)),
+    "text": str,
+}
+
+
+@pytest.mark.parametrize(
+    "block", [b for b in BLOCKS if b.language in CHECKS], ids=identify
+)
+def test_document_can_be_read(block: Block) -> None:
+    """Settings and data are well formed."""
+    CHECKS[block.language](block.code)
