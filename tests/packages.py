@@ -10,8 +10,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def installed(requirement: str, name: str) -> Path:
-    """Return the folder that pip has installed *requirement* into, without others.
+def installed(requirement: str, name: str, *, needs: bool = False) -> Path:
+    """Return the folder that pip has installed *requirement* into.
 
     Blocks while pip does so for the first time. Safe when several processes need it at
     once.
@@ -20,14 +20,16 @@ def installed(requirement: str, name: str) -> Path:
         requirement: Name and version.
         name: The folder's; begins with ".venv-", which git, linters and build tools
             leave alone.
+        needs: Whether to install what it needs as well.
     """
     folder = ROOT / name
     if not folder.exists():
         with tempfile.TemporaryDirectory(dir=ROOT, prefix=".venv-") as new:
             content = Path(new) / "content"
-            install = ["-m", "pip", "install", "-q", "--no-deps", "--target"]
+            install = [sys.executable, "-m", "pip", "install", "-q"]
+            alone = [] if needs else ["--no-deps"]
             subprocess.run(
-                [sys.executable, *install, str(content), requirement], check=True
+                [*install, *alone, "--target", str(content), requirement], check=True
             )
             _move(content, folder)
     return folder

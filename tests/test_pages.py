@@ -16,9 +16,12 @@ from gunicorn.config import Config
 
 from liteguard.cli import build_commands
 from liteguard.options import ClientOptions, variable_names
+from packages import installed
 from pages import BLOCKS, COMMAND_SECONDS, ROOT, Block, walking
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from backends import Backend
 
 CONSOLES = {"console", "sh"}
@@ -56,6 +59,11 @@ order = 7
     "docs/protected-contexts.md": APPLICATION + "signature = 'made by a backend'",
     "docs/forking.md": "",
 }
+# What a page compares with, installed beside this package.
+PEERS = {
+    "docs/from-launchdarkly.md": "launchdarkly-server-sdk>=9.11,<10",
+    "docs/from-unleash.md": "UnleashClient>=6,<7",
+}
 
 
 def identify(block: Block) -> str:
@@ -76,7 +84,7 @@ def test_block_is_of_a_known_kind(block: Block) -> None:
     assert block.language in CONSOLES or not block.is_walked
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 @pytest.mark.parametrize("page", sorted({block.page for block in PYTHON}))
 def test_python_runs(page: str, backend: Backend) -> None:
     """The blocks of a page end well, one after another, beside its files."""
@@ -87,6 +95,8 @@ def test_python_runs(page: str, backend: Backend) -> None:
     with walking({}) as walk:
         variables = backend.variables(walk.folder / "state")
         walk.variables.update(variables, LITEGUARD_ENV=backend.environment)
+        if page in PEERS:
+            walk.variables["PYTHONPATH"] += f":{peer(PEERS[page])}"
         for block in of(page, walked=False):
             if block.file:
                 walk.save(block)
@@ -99,7 +109,15 @@ def test_python_runs(page: str, backend: Backend) -> None:
             timeout=COMMAND_SECONDS,
             check=False,
         )
-    assert (finished.returncode, finished.stderr) == (0, "")
+    complaints = "" if page in PEERS else finished.stderr  # peers log as they like
+    assert (finished.returncode, complaints) == (0, ""), finished.stderr
+
+
+def peer(requirement: str) -> Path:
+    """Return the folder with another SDK and what it needs, for this interpreter."""
+    name = re.split("[>=]", requirement)[0]
+    python = "{}.{}".format(*sys.version_info)
+    return installed(requirement, f".venv-peer-{name}-{python}", needs=True)
 
 
 @pytest.mark.parametrize(
