@@ -1,6 +1,6 @@
 """The table of options, made from the code so that it cannot lag behind.
 
-In a page it is the directive ``{options-table}``; for the README run this file.
+In a page it is the directive ``{options-table}``.
 """
 
 from __future__ import annotations
@@ -59,7 +59,3 @@ def setup(app: Sphinx) -> dict[str, bool]:
     """Let Sphinx know the directive."""
     app.add_directive("options-table", OptionsTable)
     return {"parallel_read_safe": True}
-
-
-if __name__ == "__main__":
-    print(markdown())
