@@ -1,7 +1,7 @@
 """Draws what a terminal shows of ``liteguard demo``: ``python stress/demo_picture.py``.
 
 Runs the demo in a terminal of its own, takes what is on its screen at the end, with the
-table of workers as it was when the requests ended, and writes it to `docs/demo.svg`.
+table of workers as it was while they answered, and writes it to `docs/demo.svg`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from rich.console import Console
 from rich.text import Text
 
 COLUMNS = 92
-LAST_REQUEST = "no more requests"
+# Once the requests have ended no worker answers, and the table gives each up.
+GIVEN_UP = "\x1b[31mgone"
 TABLE, TABLE_END = "┏", "┘"
 PICTURE = Path(__file__).resolve().parents[1] / "docs" / "demo.svg"
 PROMPT = "$ liteguard demo\n"
@@ -36,7 +37,8 @@ def main() -> None:
     console = Console(record=True, width=COLUMNS, file=io.StringIO())
     console.print(Text(PROMPT), end="")
     lines, _, _ = screen(told).partition(TABLE)
-    end = told.index(TABLE_END, told.index(LAST_REQUEST)) + 1
+    before, _, _ = told.partition(GIVEN_UP)
+    end = before.rindex(TABLE_END) + 1
     _, _, table = screen(told[:end]).partition(TABLE)
     console.print(Text.from_ansi(f"{lines}{TABLE}{table}"))
     drawn = console.export_svg(title="liteguard demo", unique_id="demo")
