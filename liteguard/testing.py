@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from liteguard.calls import Call
-    from liteguard.checker import Subject
     from liteguard.evaluation.decision import GuardDecisionReason
     from liteguard.evaluation.table import GuardTable
     from liteguard.recall import Recalled
+    from liteguard.subject import Subject
     from liteguard.types import ProtectedContext
     from liteguard.verdict import Answer
 
