@@ -13,7 +13,6 @@ import math
 import os
 import threading
 import time
-import weakref
 from typing import TYPE_CHECKING, Callable, Optional
 
 from liteguard.process import exits, fork, uwsgi
@@ -32,6 +31,8 @@ _RETRY_SECONDS = 1.0
 _CALM_SECONDS = 300.0
 # A child that is about to exec should start nothing; one that stays soon must.
 _CHILD_DELAY_SECONDS = 0.05
+# What a child inherits may be as old as its parent; a look takes some milliseconds.
+_FIRST_LOOK_SECONDS = 0.1
 # Threads started before gevent patches the process would be of the wrong kind.
 _GEVENT_DELAY_SECONDS = 2.0
 
@@ -54,6 +55,7 @@ class Revival:
         self._adopt = adopt
         self.flag = fork.new_flag()
         self.is_wanted = False
+        self._looked_in = 0
         self._is_watching = False
         self.runtime: Optional[Runtime] = None
         # The one before, of this same process, if it has not been succeeded yet.
@@ -81,9 +83,9 @@ class Revival:
             return
         self._is_watching = True
         fork.watch(self)
-        uwsgi.after_fork(_weakly(self.wake_after_fork))
+        uwsgi.after_fork(uwsgi.weakly(self.wake_after_fork))
         if uwsgi.freezes_threads():
-            uwsgi.after_request(_weakly(self.work_after_request))
+            uwsgi.after_request(uwsgi.weakly(self.work_after_request))
 
     def unwant(self, timeout_seconds: float) -> Optional[Runtime]:
         """Stop reviving; return the runtime that is to be closed, if there is one."""
@@ -98,8 +100,9 @@ class Revival:
     def revive(self) -> bool:
         """Run in this process if that is wanted, and return whether it is.
 
-        Never raises, and never waits: whoever does not get to do it, because another
-        thread does or a fork is under way, goes on with what is in force.
+        Never raises. Whoever does not get to do it, because another thread does or a
+        fork is under way, goes on with what is in force; but the first look of a
+        process is waited for, for a moment, as it saves the waiting thread its own.
         """
         if self.is_wanted and time.monotonic() >= self._retry_at:
             self._try_to_revive()
@@ -107,7 +110,8 @@ class Revival:
 
     def _try_to_revive(self) -> None:
         lock = self._lock()
-        if not lock.acquire(blocking=False):
+        is_first = self._looked_in != os.getpid()
+        if not lock.acquire(timeout=_FIRST_LOOK_SECONDS if is_first else 0.0):
             return
         try:
             if self.is_wanted and not fork.is_under_way() and not self.flag[0]:
@@ -232,6 +236,7 @@ class Revival:
             self.runtime = runtime
             self._adopt(runtime)
         runtime.look()
+        self._looked_in = os.getpid()
         if uwsgi.freezes_threads():
             # A master says it for all its workers.
             self._tell_threads_do_not_run()
@@ -284,15 +289,3 @@ class Revival:
 
 def _left(deadline: float) -> float:
     return max(0.0, deadline - time.monotonic())
-
-
-def _weakly(method: Callable[[], None]) -> Callable[[], None]:
-    """Return a function that calls *method* while its object lives."""
-    reference = weakref.WeakMethod(method)
-
-    def call() -> None:
-        alive = reference()
-        if alive is not None:
-            alive()
-
-    return call

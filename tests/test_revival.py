@@ -67,3 +67,54 @@ def test_revival_that_was_overtaken_is_done_again(act: str) -> None:
     assert revival.runtime is cast("Runtime", made[-1])
     assert made[-1].succeeded is (made[0] if act == "replace" else None)
     revival.unwant(1.0)
+
+
+def test_first_check_of_a_child_awaits_the_look_that_is_under_way() -> None:
+    """It is not answered from what the parent had when another thread looks by now."""
+    seen: list[bool] = []
+    has_looked = threading.Event()
+    has_answered = threading.Event()
+
+    class Looking(Stand):
+        """Stands for a runtime whose look takes a moment."""
+
+        def look(self) -> None:
+            # Over at once if the other thread went on without it.
+            other.start()
+            has_answered.wait(0.05)
+            has_looked.set()
+
+    def check() -> None:
+        revival.revive()
+        seen.append(has_looked.is_set())
+        has_answered.set()
+
+    other = threading.Thread(target=check)
+    revival = Revival(make=lambda: cast("Runtime", Looking([])), adopt=lambda _: None)
+    revival.want(1.0)
+    revival.revive()
+    other.join()
+    assert seen == [True]
+    revival.unwant(1.0)
+
+
+def test_later_checks_wait_for_nobody() -> None:
+    """A process that has looked goes on with what is in force."""
+    revival = Revival(make=lambda: cast("Runtime", Stand([])), adopt=lambda _: None)
+    revival.want(1.0)
+    revival.revive()
+    revival.flag[0] = 0
+    waited: list[float] = []
+
+    class Held:
+        """A lock that another thread keeps."""
+
+        def acquire(self, *, timeout: float) -> bool:
+            waited.append(timeout)
+            return False
+
+    revival._locks[os.getpid()] = cast("threading.Lock", Held())
+    revival.revive()
+    assert waited == [0.0]
+    revival._locks.clear()
+    revival.unwant(1.0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+import weakref
 from typing import TYPE_CHECKING, Callable, Optional
 
 if TYPE_CHECKING:
@@ -134,3 +135,15 @@ def _module() -> Optional[ModuleType]:
     module = sys.modules.get("uwsgi")
     # Only the module that uWSGI itself provides can tell who the master is.
     return module if hasattr(module, "masterpid") else None
+
+
+def weakly(method: Callable[[], None]) -> Callable[[], None]:
+    """Return a function that calls *method* while its object lives."""
+    reference = weakref.WeakMethod(method)
+
+    def call() -> None:
+        alive = reference()
+        if alive is not None:
+            alive()
+
+    return call
