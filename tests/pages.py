@@ -71,6 +71,11 @@ class Block(NamedTuple):
         return self.marker.rpartition("; ")[2] in {"run", "run until", "serve"}
 
     @property
+    def starts_backend(self) -> bool:
+        """Whether it starts a local backend of the reader's own."""
+        return self.is_walked and f"$ {BACKEND}\n" in self.code
+
+    @property
     def commands(self) -> list[tuple[str, str]]:
         """The commands that stand behind a prompt, each with what it prints."""
         found: list[tuple[str, str]] = []
