@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import signal
 import subprocess
 import sys
 import tempfile
@@ -29,6 +28,7 @@ FENCE = re.compile(
 )
 SOCKET = re.compile(r"127\.0\.0\.1:(\d{4,5})")
 COMMAND_SECONDS = 60.0
+AGAIN_SECONDS = 5.0
 BACKEND = "liteguard dev"
 BACKEND_PORT = "8420"
 
@@ -204,12 +204,19 @@ class Walk:
 
     def _stop(self, command: str) -> None:
         server, log = self._servers.pop(command)
-        server.send_signal(signal.SIGTERM)
         try:
-            server.wait(COMMAND_SECONDS)
+            until(lambda: self._has_ended(server), log.read_text)
         finally:
             server.kill()
+            server.wait()
         assert server.returncode == 0, log.read_text()
+
+    def _has_ended(self, server: subprocess.Popen[bytes]) -> bool:
+        """Tell it to end, again if need be: uWSGI hears nothing while it starts."""
+        server.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            server.wait(AGAIN_SECONDS)
+        return server.returncode is not None
 
     def _compare(self, printed: str, told: str) -> None:
         pattern = self._pattern(printed)

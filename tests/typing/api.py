@@ -13,6 +13,7 @@ from liteguard import (
     Options,
     ProtectedContext,
 )
+from liteguard.testing import Check, OfflineClient
 
 # As in the guide.
 client = LiteguardClient("pct-token", environment="production")
@@ -46,6 +47,12 @@ correlated: int = client.with_execution(answer)
 decision: GuardDecision = scope.evaluate("payments.checkout")
 status: ClientStatus = client.status()
 bound: LiteguardScope = scope.bind_protected_context(ProtectedContext("signature"))
+
+# In users' tests.
+offline = OfflineClient({"payments.checkout": True, "other": {"defaultValue": False}})
+with offline.with_guards({"payments.checkout": False}), offline.with_guards(None):
+    offline.is_open("payments.checkout")
+checks: list[Check] = offline.checks
 
 
 async def within_a_task() -> int:
