@@ -112,6 +112,7 @@ class Revival:
         lock = self._lock()
         is_first = self._looked_in != os.getpid()
         if not lock.acquire(timeout=_FIRST_LOOK_SECONDS if is_first else 0.0):
+            self._looked_in = os.getpid()  # once is enough, whatever the look waits for
             return
         try:
             if self.is_wanted and not fork.is_under_way() and not self.flag[0]:

@@ -116,5 +116,9 @@ def test_later_checks_wait_for_nobody() -> None:
     revival._locks[os.getpid()] = cast("threading.Lock", Held())
     revival.revive()
     assert waited == [0.0]
+    revival._looked_in = 0
+    revival.revive()
+    revival.revive()
+    assert waited == [0.0, 0.1, 0.0]
     revival._locks.clear()
     revival.unwant(1.0)
