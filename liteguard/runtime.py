@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Callable, Optional
 
 from liteguard.checker import Recording
 from liteguard.folder_watch import FolderWatch
+from liteguard.host.pruning import Pruner
 from liteguard.parts import make_parts
 from liteguard.process import exits
 from liteguard.process.worker import PeriodicWorker
@@ -69,6 +70,7 @@ class Runtime:
         self.pid = parts.pid
         self.folder = parts.folder
         self._folder_watch = FolderWatch(parts.folder, parts.find_folder)
+        self._pruner = Pruner(parts.folder.path if parts.folder else None)
         self.transport = parts.transport
         self.refresher = parts.refresher
         self.recorder = parts.recorder
@@ -159,8 +161,13 @@ class Runtime:
     def _flush_here(self) -> None:
         self._mark_flush()
         self.flusher.flush_until(time.monotonic() + self._http_timeout_seconds)
+        self._prune()
         self.flusher.release()
         self._flush_due_at = time.monotonic() + self._flush_rate_seconds
+
+    def _prune(self) -> None:
+        if self.refresher.is_leading:
+            self._pruner.prune()
 
     def wait_for_bundle(self, deadline: float) -> None:
         """Wait until the refresh thread has a bundle or has failed to get one.
@@ -268,6 +275,7 @@ class Runtime:
     def _flush_round(self) -> float:
         self._mark_flush()
         delay_seconds = self.flusher.flush_once()
+        self._prune()
         self._flush_due_at = time.monotonic() + delay_seconds
         return delay_seconds
 

@@ -75,6 +75,7 @@ LAYERS = [
     "liteguard.transport",
     "liteguard.host.files",
     "liteguard.host.statedir",
+    "liteguard.host.pruning",
     "liteguard.host.descriptors",
     "liteguard.host.snapshots",
     "liteguard.host.leadership",
