@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
-import threading
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Optional, Protocol
@@ -13,6 +13,7 @@ from liteguard.errors import BundleError, LiteguardError, TransportRejected
 from liteguard.evaluation.bundle import decode_bundle
 from liteguard.evaluation.table import GuardTable
 from liteguard.process.logs import Trouble
+from liteguard.process.turns import Busy, Turn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -57,7 +58,7 @@ class _Held:
     asked_at: float = -math.inf
     due_at: float = -math.inf
     # Held by the thread that asks: others that bind the same context wait for it.
-    turn: threading.Lock = field(default_factory=threading.Lock)
+    turn: Turn = field(default_factory=Turn)
 
     def is_due(self, now: float) -> bool:
         """Whether it is time to ask, and somebody would use the answer."""
@@ -114,7 +115,7 @@ class ProtectedBundles:
         if self._pid != os.getpid():
             self._pid = os.getpid()
             for held in list(self._held.values()):
-                held.turn = threading.Lock()
+                held.turn = Turn()
 
     def bind(
         self, context: ProtectedContext, fetch: Fetch, *, deadline: float = math.inf
@@ -129,13 +130,9 @@ class ProtectedBundles:
         held = self._use(context)
         if self._may_ask(held):
             wait_seconds = min(max(0.0, deadline - time.monotonic()), _LONGEST_PAUSE)
-            turn = held.turn
-            if turn.acquire(timeout=wait_seconds):
-                try:
-                    if self._may_ask(held):
-                        self._refresh(held, fetch, deadline)
-                finally:
-                    turn.release()
+            with contextlib.suppress(Busy), held.turn.taken(wait_seconds):
+                if self._may_ask(held):
+                    self._refresh(held, fetch, deadline)
         self._make_room()
 
     def refresh_one(self, fetch: Fetch) -> float:
@@ -151,12 +148,8 @@ class ProtectedBundles:
             if wall < held.expires_at and self._may_ask(held)
         ]
         for held in sorted(due, key=lambda held: held.asked_at):
-            turn = held.turn
-            if turn.acquire(blocking=False):
-                try:
-                    self._refresh(held, fetch, math.inf)
-                finally:
-                    turn.release()
+            with contextlib.suppress(Busy), held.turn.taken():
+                self._refresh(held, fetch, math.inf)
                 break
         self._make_room()
         pace_seconds = self._refresh_rate_seconds / _MAX_CONTEXTS

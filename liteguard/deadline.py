@@ -11,8 +11,10 @@ from __future__ import annotations
 import contextlib
 import http.client
 import io
+import queue
 import socket
 import time
+from collections import deque
 from typing import Any
 
 import urllib3
@@ -153,12 +155,40 @@ class _TLSConnection(_Punctual, HTTPSConnection):
     """With it."""
 
 
+class _Stack:
+    """What a pool keeps its connections in. Never waits.
+
+    `queue.LifoQueue` has locks, which a signal handler that raises something at a bad
+    moment leaves held: no later request would end, and no deadline would help.
+    """
+
+    def __init__(self, maxsize: int) -> None:
+        self._room = maxsize
+        self._items: deque[Any] = deque()
+
+    def get(self, *_: Any, **__: Any) -> Any:
+        try:
+            return self._items.pop()
+        except IndexError:
+            raise queue.Empty from None
+
+    def put(self, item: Any, *_: Any, **__: Any) -> None:
+        if len(self._items) >= self._room:
+            raise queue.Full
+        self._items.append(item)
+
+    def qsize(self) -> int:
+        return len(self._items)
+
+
 class _Pool(HTTPConnectionPool):
     ConnectionCls = _Connection
+    QueueCls: Any = _Stack
 
 
 class _TLSPool(HTTPSConnectionPool):
     ConnectionCls = _TLSConnection
+    QueueCls: Any = _Stack
 
 
 POOL_CLASSES = {"http": _Pool, "https": _TLSPool}

@@ -95,9 +95,14 @@ class Lifecycle:
     def shutdown(self, timeout_seconds: float) -> None:
         """Flush, stop and give up leadership, all within *timeout_seconds*."""
         deadline = time.monotonic() + timeout_seconds
-        runtime = self._revival.unwant(timeout_seconds)
-        if runtime is not None:
-            runtime.close(deadline)
+        try:
+            runtime = self._revival.unwant(timeout_seconds)
+            if runtime is not None:
+                runtime.close(deadline)
+        except BaseException:
+            # Raised by a signal handler: what was to be sent stays on disk.
+            self._revival.park_unwanted()
+            raise
 
     def flush(self, timeout_seconds: float) -> bool:
         """Send what is recorded; return whether all of it was delivered."""

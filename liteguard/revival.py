@@ -11,17 +11,15 @@ import contextlib
 import logging
 import math
 import os
-import threading
 import time
 from typing import TYPE_CHECKING, Callable, Optional
 
 from liteguard.process import exits, fork, uwsgi
 from liteguard.process.logs import Trouble, logger
+from liteguard.process.turns import Busy, Turn
 from liteguard.process.waker import Waker, is_patched_since, may_be_patched_soon
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from liteguard.runtime import Runtime
 
 _PARK_SECONDS = 0.02
@@ -58,11 +56,12 @@ class Revival:
         self._looked_in = 0
         self._is_watching = False
         self.runtime: Optional[Runtime] = None
+        self._adopted: Optional[Runtime] = None
         # The one before, of this same process, if it has not been succeeded yet.
         self._replaced: Optional[Runtime] = None
         self._waker: Optional[Waker] = None
-        # By pid: a lock that another thread held at a fork stays held in the child.
-        self._locks: dict[int, threading.Lock] = {}
+        # By pid: what another thread had taken at a fork stays taken in the child.
+        self._turns: dict[int, Turn] = {}
         self._retry_at = 0.0
         self._replace_at = -math.inf
         self._replace_pause = _RETRY_SECONDS
@@ -71,9 +70,10 @@ class Revival:
 
     def want(self, timeout_seconds: float) -> None:
         """Revive from now on, here and in every process forked later."""
-        with self._locked(timeout_seconds):
-            if self.is_wanted:
-                return
+        self._turn().insist(timeout_seconds, self._want)
+
+    def _want(self) -> None:
+        if not self.is_wanted:
             self._watch()
             self.runtime = None
             self.is_wanted = True
@@ -89,11 +89,19 @@ class Revival:
 
     def unwant(self, timeout_seconds: float) -> Optional[Runtime]:
         """Stop reviving; return the runtime that is to be closed, if there is one."""
-        with self._locked(timeout_seconds):
-            was_wanted, self.is_wanted = self.is_wanted, False
-            self.flag[0] = 0
-            self._adopt(None)
-            runtime = self.runtime
+        return self._turn().insist(timeout_seconds, self._unwant)
+
+    def park_unwanted(self) -> None:
+        """Stop at once what a shutdown that was interrupted has left running."""
+        runtime = self.runtime
+        if not self.is_wanted and runtime is not None and runtime.pid == os.getpid():
+            runtime.park(0.0)
+
+    def _unwant(self) -> Optional[Runtime]:
+        was_wanted, self.is_wanted = self.is_wanted, False
+        self.flag[0] = 0
+        self._adopt(None)
+        runtime = self.runtime
         is_own = runtime is not None and runtime.pid == os.getpid()
         return runtime if was_wanted and is_own else None
 
@@ -109,14 +117,13 @@ class Revival:
         return self.is_wanted
 
     def _try_to_revive(self) -> None:
-        lock = self._lock()
         is_first = self._looked_in != os.getpid()
-        if not lock.acquire(timeout=_FIRST_LOOK_SECONDS if is_first else 0.0):
-            self._looked_in = os.getpid()  # once is enough, whatever the look waits for
-            return
         try:
-            if self.is_wanted and not fork.is_under_way() and not self.flag[0]:
-                self._run_here()
+            with self._turn().taken(_FIRST_LOOK_SECONDS if is_first else 0.0):
+                if self.is_wanted and not fork.is_under_way() and not self.flag[0]:
+                    self._run_here()
+        except Busy:
+            self._looked_in = os.getpid()  # once is enough, whatever the look waits for
         except Exception as error:  # noqa: BLE001  a check must not fail because of this
             self._retry_at = time.monotonic() + _RETRY_SECONDS
             self._running.begin(
@@ -126,8 +133,6 @@ class Revival:
                 error,
                 level=logging.ERROR,
             )
-        finally:
-            lock.release()
 
     def replace(self) -> None:
         """Begin anew in this process, with another state folder than before.
@@ -141,16 +146,18 @@ class Revival:
         doubled = min(_CALM_SECONDS, 2.0 * self._replace_pause)
         self._replace_pause = doubled if is_again else _RETRY_SECONDS
         self._replace_at = now + self._replace_pause
-        with self._locked(_REPLACE_SECONDS):
-            # Also first: a check in between is to be recorded, on standby.
-            self.flag[0] = 0
-            self._adopt(None)
-            runtime, self.runtime = self.runtime, None
-            self.flag[0] = 0
-            if runtime is not None:
-                runtime.park(0.0)
-                self._replaced = runtime
+        self._turn().insist(_REPLACE_SECONDS, self._drop)
         self.revive()
+
+    def _drop(self) -> None:
+        # Also first: a check in between is to be recorded, on standby.
+        self.flag[0] = 0
+        self._adopt(None)
+        runtime, self.runtime = self.runtime, None
+        self.flag[0] = 0
+        if runtime is not None:
+            runtime.park(0.0)
+            self._replaced = runtime
 
     # -- around a fork
 
@@ -164,11 +171,13 @@ class Revival:
             waker.cancel(_left(deadline))
         # A revival that is under way may be about to start threads; those that come
         # later see that a fork is under way.
-        with self._locked(_left(deadline)):
-            runtime = self.runtime
-            if runtime is not None and runtime.pid == os.getpid():
-                runtime.park(_left(deadline))
-            self.flag[0] = 0
+        self._turn().insist(_left(deadline), lambda: self._park_here(deadline))
+
+    def _park_here(self, deadline: float) -> None:
+        runtime = self.runtime
+        if runtime is not None and runtime.pid == os.getpid():
+            runtime.park(_left(deadline))
+        self.flag[0] = 0
 
     def reset_after_fork(self) -> None:
         """After a fork, in the child: drop what is the parent's, and begin anew."""
@@ -179,7 +188,7 @@ class Revival:
             runtime.park(0.0)
         else:
             self._abandon()
-        self._locks = {}
+        self._turns = {}
         self._waker = None
         self._wake_soon()
 
@@ -231,11 +240,14 @@ class Revival:
             runtime = None
         if runtime is None:
             runtime = self._make()
-            replaced, self._replaced = self._replaced, None
-            if replaced is not None:
-                runtime.succeed(replaced)
+            if self._replaced is not None:
+                runtime.succeed(self._replaced)
             self.runtime = runtime
+            self._replaced = None
+        if self._adopted is not runtime:
+            # Asked for itself: a signal handler may have raised something in between.
             self._adopt(runtime)
+            self._adopted = runtime
         runtime.look()
         self._looked_in = os.getpid()
         if uwsgi.freezes_threads():
@@ -273,19 +285,8 @@ class Revival:
         if runtime is not None:
             runtime.abandon()
 
-    @contextlib.contextmanager
-    def _locked(self, timeout_seconds: float) -> Iterator[None]:
-        """Keep others from reviving; after *timeout_seconds* go on all the same."""
-        lock = self._lock()
-        is_acquired = lock.acquire(timeout=timeout_seconds)
-        try:
-            yield
-        finally:
-            if is_acquired:
-                lock.release()
-
-    def _lock(self) -> threading.Lock:
-        return self._locks.setdefault(os.getpid(), threading.Lock())
+    def _turn(self) -> Turn:
+        return self._turns.setdefault(os.getpid(), Turn())
 
 
 def _left(deadline: float) -> float:

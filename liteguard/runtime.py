@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import threading
 import time
 from typing import TYPE_CHECKING, Callable, Optional
 
@@ -12,6 +11,7 @@ from liteguard.folder_watch import FolderWatch
 from liteguard.host.pruning import Pruner
 from liteguard.parts import make_parts
 from liteguard.process import exits
+from liteguard.process.turns import Latch
 from liteguard.process.worker import PeriodicWorker
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class Runtime:
         self._reload_rate_seconds = options.reload_rate_seconds
         self._looked_at = -math.inf
         self._work_due_at = -math.inf
-        self._settled = threading.Event()
+        self._settled = Latch()
         self.has_run = False
         self._refresh: Optional[PeriodicWorker] = None
         self._flush: Optional[PeriodicWorker] = None
@@ -119,8 +119,9 @@ class Runtime:
         try:
             refresh.start()
             flush.start()
-        except RuntimeError:
-            # No more threads are to be had: what runs ends, and may be tried again.
+        except BaseException:
+            # No more threads are to be had, or a signal handler has raised something:
+            # what runs ends, and may be tried again.
             self._tell_threads_to_end()
             raise
 
@@ -224,9 +225,10 @@ class Runtime:
     def _tell_threads_to_end(self) -> list[PeriodicWorker]:
         all_workers = (self._refresh, self._flush, self._context_worker)
         workers = [worker for worker in all_workers if worker is not None]
-        self._refresh = self._flush = self._context_worker = None
+        # Not forgotten before: what is interrupted here is done again.
         for worker in workers:
             worker.stop()
+        self._refresh = self._flush = self._context_worker = None
         return workers
 
     def _refresh_round(self) -> float:
@@ -234,14 +236,14 @@ class Runtime:
         if self._folder_watch.must_move(is_lost=self.refresher.has_lost_folder):
             self._on_lost_folder()
             # Whoever waits for a bundle is to wait for the next runtime's.
-            self._settled.set()
+            self._settled.open()
             return self._reload_rate_seconds
         was_leading = self.refresher.is_leading
         delay_seconds = self.refresher.refresh_once()
         if self.refresher.is_leading and not was_leading:
             self._flush_if_overdue()
         if self.refresher.is_settled:
-            self._settled.set()
+            self._settled.open()
         self._tell()
         exits.join_celery()
         exits.prepare_gevent()

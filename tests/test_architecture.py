@@ -29,6 +29,7 @@ LAYERS = [
     "liteguard.within",
     "liteguard.process.identity",
     "liteguard.process.logs",
+    "liteguard.process.turns",
     "liteguard.process.uwsgi",
     "liteguard.process.waker",
     "liteguard.process.exits",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import shutil
 import sys
@@ -266,22 +267,17 @@ def test_queued_record_keeps_its_own_execution(tmp_path: Path) -> None:
 
 def test_record_that_is_queued_at_the_last_moment_is_written(tmp_path: Path) -> None:
     """Whoever has just written the queue looks at it once more."""
+    late = [Entry(happening("late"), 1.0, None)]
 
-    class LastMoment:
-        """A lock at whose release something is queued, as another thread would."""
-
-        def __init__(self) -> None:
-            self._lock = threading.Lock()
-            self._late = [Entry(happening("late"), 1.0, None)]
-            self.acquire = self._lock.acquire
-
-        def release(self) -> None:
-            if self._late:
-                recorder._queue(self._late.pop())
-            self._lock.release()
+    @contextlib.contextmanager
+    def taken() -> Iterator[None]:
+        """Queue something at the end of the turn, as another thread would."""
+        yield
+        if late:
+            recorder._queue(late.pop())
 
     recorder = new_recorder(tmp_path)
-    recorder._making = LastMoment()  # type: ignore[assignment]  # all that is used of one
+    recorder._making.taken = taken  # type: ignore[assignment, method-assign]  # as it is called
     recorder.record(happening("early"))
     held = [
         s["guardName"] for file in recorder.journals.files() for s in signals_in(file)
@@ -292,7 +288,7 @@ def test_record_that_is_queued_at_the_last_moment_is_written(tmp_path: Path) -> 
 def test_oldest_that_waits_for_a_journal_goes_first(tmp_path: Path) -> None:
     """While one thread makes a journal, the queue of the others is bounded."""
     recorder = new_recorder(tmp_path, capacity=3)
-    with recorder._making:
+    with recorder._making.taken():
         for number in range(5):
             assert recorder.record(happening(f"guard-{number}")) is None
     assert recorder.recorded == 2
@@ -561,7 +557,7 @@ def test_close_within_the_making_of_a_journal_is_short(tmp_path: Path) -> None:
     recorder = new_recorder(tmp_path)
     recorder.record(happening())
     begun = time.monotonic()
-    with recorder._making:
+    with recorder._making.taken():
         recorder.close(begun + 3600.0)
     assert [file.is_sealed for file in recorder.journals.files()] == [True]
     assert time.monotonic() < begun + 1800.0

@@ -67,7 +67,15 @@ class BundleInForce:
         if self._store is None:
             return
         try:
-            snapshot = self._store.read_if_changed()
+            self._reload(self._store)
+        except BaseException:
+            # A signal handler raised something: what was being read counts as unseen.
+            self._store.forget()
+            raise
+
+    def _reload(self, store: SnapshotStore) -> None:
+        try:
+            snapshot = store.read_if_changed()
         except SnapshotError as error:
             self._trouble.begin("read", "liteguard: %s; keeping the last one", error)
             self._is_unreadable = True
@@ -138,6 +146,7 @@ class BundleInForce:
         return now is not None and now.generation == snapshot.generation
 
     def _put(self, snapshot: Snapshot) -> None:
+        # First, so that nobody takes for in force what is not.
+        self._publish(snapshot)
         self.snapshot = snapshot
         self.is_damaged = False
-        self._publish(snapshot)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import random
-import threading
 import time
 from typing import TYPE_CHECKING, Callable, Optional
 
@@ -14,6 +14,7 @@ from liteguard.evaluation.bundle import decode_bundle
 from liteguard.host.files import PASSES_BY_ITSELF
 from liteguard.host.polls import PollLog, PollRecord
 from liteguard.process.logs import Trouble, logger
+from liteguard.process.turns import Busy, Turn
 
 if TYPE_CHECKING:
     from liteguard.evaluation.bundle import Bundle
@@ -79,7 +80,7 @@ class Refresher:
             "liteguard: the state folder can be locked again", clock=clock
         )
         self._bundle = bundle
-        self._turn = threading.Lock()
+        self._turn = Turn()
         self._has_failed = False
         self.is_leading = False
         self.has_lost_folder = False
@@ -113,20 +114,14 @@ class Refresher:
 
     def refresh_once(self) -> float:
         """Do one round; return the seconds until the next. Blocks for one fetch."""
-        if not self._turn.acquire(blocking=False):
-            return self._reload_rate_seconds
-        try:
+        with contextlib.suppress(Busy), self._turn.taken():
             return self._round()
-        finally:
-            self._turn.release()
+        return self._reload_rate_seconds
 
     def reload(self) -> None:
         """Put the snapshot into force if it changed. Blocks for a look at the file."""
-        if self._turn.acquire(blocking=False):
-            try:
-                self._bundle.reload()
-            finally:
-                self._turn.release()
+        with contextlib.suppress(Busy), self._turn.taken():
+            self._bundle.reload()
 
     def _round(self) -> float:
         self.try_to_lead()

@@ -120,6 +120,10 @@ class SnapshotStore:
         self._seen = seen
         return self._read()
 
+    def forget(self) -> None:
+        """Read the snapshot at the next look, also if it has not changed."""
+        self._seen = _unknown(self._path)
+
     def _look(self) -> Optional[Origin]:
         try:
             status = self._path.lstat()

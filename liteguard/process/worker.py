@@ -71,7 +71,10 @@ class PeriodicWorker:
         if self._thread.ident is None:
             return True
         deadline = time.monotonic() + timeout_seconds
-        self._thread.join(max(0.0, timeout_seconds))
+        try:
+            self._thread.join(max(0.0, timeout_seconds))
+        except RuntimeError:  # a signal handler raised something while it was starting
+            return False
         if self._thread.is_alive():
             return False
         _wait_for_the_kernel(self._thread.native_id, deadline)

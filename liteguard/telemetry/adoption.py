@@ -123,10 +123,13 @@ class Adopter:
         target = path.with_name(f"{stem}{_CLAIM}{self._marks}")
         # Gone if another process was quicker. Touched first, so that the claim is new
         # from the moment that it is there.
-        with contextlib.suppress(OSError):
+        try:
             os.utime(path)
-            path.rename(target)
+            # Noted first: what a signal handler raises here leaves no claim unknown.
             self._claimed.append(target)
+            path.rename(target)
+        except OSError:
+            self._forget(target)
 
     def claimed(self) -> list[Path]:
         """Return what was claimed and is not finished, the oldest first."""
@@ -168,6 +171,11 @@ class Adopter:
         self._in_use.discard(path)
         if path not in self._claimed:
             _give_up(path)
+
+    def let_go_of_all(self) -> None:
+        """Say so of everything that was opened."""
+        for path in list(self._in_use):
+            self.let_go(path)
 
     def finish(self, file: JournalFile) -> None:
         """Delete a journal whose records are all delivered."""

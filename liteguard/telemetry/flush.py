@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 import math
 import random
-import threading
 import time
 from typing import TYPE_CHECKING, Callable, Optional
 
 from liteguard.backoff import Backoff
 from liteguard.errors import TransportError
 from liteguard.process.logs import Trouble
+from liteguard.process.turns import Busy, Turn
 from liteguard.telemetry.adoption import show_life
 from liteguard.telemetry.load import Load
 from liteguard.telemetry.sources import Sources
@@ -85,7 +85,7 @@ class Flusher:
         self._not_before = 0.0
         # Held while sending, and never waited for without a deadline: a thread left
         # behind by a fork may still be in the middle of its request.
-        self._turn = threading.Lock()
+        self._turn = Turn()
         self._earlier: Optional[Flusher] = None
         self.sent = 0
         self.dropped = 0
@@ -102,15 +102,14 @@ class Flusher:
         pause = self._not_before - self._clock()
         if pause > 0.0:
             return min(pause, self._flush_rate_seconds)
-        if not self._turn.acquire(blocking=False):
-            return _WAIT_FOR_TURN_SECONDS
         began = time.thread_time()
         try:
-            is_done = self._send_everything(math.inf, began + _BURST_SECONDS)
+            with self._turn.taken():
+                is_done = self._send_everything(math.inf, began + _BURST_SECONDS)
+        except Busy:
+            return _WAIT_FOR_TURN_SECONDS
         except TransportError as error:
             return min(self._after_failure(error), self._flush_rate_seconds)
-        finally:
-            self._turn.release()
         self._after_success()
         if is_done:
             return self._flush_rate_seconds
@@ -125,19 +124,19 @@ class Flusher:
             Whether everything of this process was delivered. What was not stays in
             the journal for the next flush or the next leader.
         """
-        if not self._turn.acquire(timeout=max(0.0, deadline - self._clock())):
-            return False
         try:
-            self._send_everything(deadline)
-            if self._sources.has_holes and self._clock() + _RECORD_SECONDS < deadline:
-                # A thread was in the middle of a record: let it end, then go on.
-                time.sleep(_RECORD_SECONDS)
+            with self._turn.taken(max(0.0, deadline - self._clock())):
                 self._send_everything(deadline)
+                has_time = self._clock() + _RECORD_SECONDS < deadline
+                if self._sources.has_holes and has_time:
+                    # A thread was in the middle of a record: let it end, then go on.
+                    time.sleep(_RECORD_SECONDS)
+                    self._send_everything(deadline)
+        except Busy:
+            return False
         except TransportError as error:
             self._after_failure(error)
             return False
-        finally:
-            self._turn.release()
         self._after_success()
         return self._earlier is None and self._recorder.buffered == 0
 
@@ -153,8 +152,7 @@ class Flusher:
 
         Never blocks. Having retired, this sends nothing more.
         """
-        # The turn is never given back.
-        if not self._take_over(successor) or not self._turn.acquire(blocking=False):
+        if not self._take_over(successor) or not self._turn.keep():
             return False
         successor.journals.take_over(self._recorder.journals)
         return True
@@ -181,6 +179,9 @@ class Flusher:
                     return False
         except TransportError:
             self._sources.bound()
+            raise
+        except BaseException:
+            self._sources.recover()
             raise
         self._recorder.journals.forget_delivered()
         if self._clock() < deadline:

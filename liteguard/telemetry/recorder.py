@@ -12,6 +12,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Optional
 
+from liteguard.process.turns import Busy, Turn
 from liteguard.telemetry.execution import (
     ExecutionState,
     SignalRef,
@@ -50,7 +51,7 @@ class Recorder:
         self._standby = standby
         self._max_waiting = max_waiting
         self._readings = ProcessReadings()
-        self._making = threading.Lock()
+        self._making = Turn()
         # Guards the queue's bound and the counts; held for a few instructions.
         # Reentrant: a signal handler may check in the middle of a check.
         self._lock = threading.RLock()
@@ -119,13 +120,17 @@ class Recorder:
         handler calls.
         """
         seconds = min(_MAKING_SECONDS, max(0.0, deadline - time.monotonic()))
-        is_mine = self._making.acquire(timeout=seconds)
+        try:
+            with self._making.taken(seconds):
+                self._refuse_more()
+                self._write_waiting()
+        except Busy:
+            self._refuse_more()
+        self.journals.seal()
+
+    def _refuse_more(self) -> None:
         with self._lock:
             self._is_closed = True
-        if is_mine:
-            self._write_waiting()
-            self._making.release()
-        self.journals.seal()
 
     def drain(self) -> None:
         """Bring what was queued into a journal, unless another thread does so now."""
@@ -133,11 +138,10 @@ class Recorder:
             self._queue(entry)
         self.journals.count_lost(self._standby.take_lost())
         # Asked again after each release: what came in at the last moment is seen.
-        while self._waiting and self._making.acquire(blocking=False):
-            try:
-                self._write_waiting()
-            finally:
-                self._making.release()
+        with contextlib.suppress(Busy):
+            while self._waiting:
+                with self._making.taken():
+                    self._write_waiting()
 
     @property
     def recorded(self) -> int:

@@ -93,6 +93,12 @@ class Sources:
         for file in opened:
             self._close(file)
 
+    def recover(self) -> None:
+        """Let go of what a round had in its hands that a signal handler has ended."""
+        self._opened = []
+        if self._adopter is not None:
+            self._adopter.let_go_of_all()
+
     def _add_own(self, load: Load) -> None:
         for file in self._journals.files():
             if load.is_full:

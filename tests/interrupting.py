@@ -1,0 +1,62 @@
+"""Raises something in the middle of a call, wherever a signal handler could.
+
+The interpreter runs signal handlers when a function begins and when a call of one in C
+has returned. A profile function is called at the same moments, and what it raises is
+raised there: so each of them can be tried, one after another.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any, Callable
+
+from conftest import ROOT
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+PACKAGE = str(ROOT / "liteguard")
+
+
+class Interrupted(BaseException):
+    """What a signal handler raises, as `KeyboardInterrupt` is."""
+
+
+class Interruption:
+    """Raises `Interrupted` at one moment of what it runs.
+
+    Args:
+        moment: At which one, counted from 0.
+        within: Of the code in which files; their paths begin so.
+    """
+
+    def __init__(self, moment: int, within: tuple[str, ...] = (PACKAGE,)) -> None:
+        self._left = moment
+        self._within = within
+        self.place = ""
+        """Where it was raised; "" if it ended before."""
+
+    def run(self, action: Callable[[], object]) -> None:
+        """Run *action*, and end it at that moment."""
+        before = sys.getprofile()
+        # The interpreter does not keep it alive while it calls it.
+        look = self._look
+        sys.setprofile(look)
+        try:
+            action()
+        except Interrupted:
+            pass
+        finally:
+            sys.setprofile(before)
+
+    def _look(self, frame: FrameType, event: str, argument: Any) -> None:
+        code = frame.f_code
+        is_there = code.co_filename.startswith(self._within)
+        if not is_there or event not in {"call", "c_return"}:
+            return
+        if self._left == 0:
+            name = getattr(argument, "__name__", "")
+            self.place = f"{code.co_filename}:{frame.f_lineno} {event} {name}"
+            self._left -= 1
+            raise Interrupted
+        self._left -= 1
