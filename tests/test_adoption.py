@@ -180,6 +180,26 @@ def test_rare_flushes_make_silence_longer(tmp_path: Path) -> None:
     assert claimed(adopter) == []
 
 
+@pytest.mark.parametrize("leap", [-30 * 86400.0, 30 * 86400.0])
+def test_leap_of_the_wall_clock_makes_no_silence(tmp_path: Path, leap: float) -> None:
+    """Nor does a suspended machine: the living are given time for their next sign."""
+    now = 0.0
+    path = path_of(new_file(tmp_path, owner=unseen(ended_process())))
+    adopter = Adopter(tmp_path, current_identity(), clock=lambda: now)
+    for seconds in (0.0, 100.0, 100.0):
+        now += seconds
+        os.utime(path, (now, time.time() + leap + now))
+        adopter.claim_all(life_sign_seconds=60.0)
+        assert adopter.claimed() == []
+    for seconds in (100.0, 79.0):
+        now += seconds
+        adopter.claim_all(life_sign_seconds=60.0)
+        assert adopter.claimed() == []
+    now += 2.0
+    adopter.claim_all(life_sign_seconds=60.0)
+    assert len(adopter.claimed()) == 1
+
+
 def test_silent_flight_of_another_container_is_over(tmp_path: Path) -> None:
     """Its container was killed while a batch was on its way."""
     file = new_file(tmp_path, owner=unseen(ended_process()))

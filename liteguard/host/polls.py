@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Callable, Optional
 
@@ -12,6 +11,7 @@ import orjson
 
 from liteguard.host.descriptors import OwnDescriptor
 from liteguard.host.files import is_own_file, write_atomically
+from liteguard.process.clock import host_seconds
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,7 +54,7 @@ class PollLog:
         path: Optional[Path],
         boot_id: str,
         *,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = host_seconds,
     ) -> None:
         self._path = path
         self._boot_id = boot_id

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import random
-import time
 from typing import TYPE_CHECKING, Callable, Optional
 
 from liteguard.backoff import Backoff
@@ -13,6 +12,7 @@ from liteguard.errors import BundleError, LiteguardError
 from liteguard.evaluation.bundle import decode_bundle
 from liteguard.host.files import PASSES_BY_ITSELF
 from liteguard.host.polls import PollLog, PollRecord
+from liteguard.process.clock import host_seconds
 from liteguard.process.logs import Trouble, logger
 from liteguard.process.turns import Busy, Turn
 
@@ -59,7 +59,7 @@ class Refresher:
         refresh_rate_seconds: float,
         reload_rate_seconds: float,
         quiet: bool,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = host_seconds,
         uniform: Callable[[float, float], float] = random.uniform,
     ) -> None:
         self._fetch = fetch

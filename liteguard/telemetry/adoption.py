@@ -12,11 +12,12 @@ import itertools
 import os
 import re
 import time
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING, Callable, Optional
 
 from liteguard.process.identity import ProcessIdentity
 from liteguard.process.logs import logger
 from liteguard.telemetry.journal_folder import open_journal_file
+from liteguard.telemetry.silence import LIFE_SIGN_SECONDS, Silence
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,7 +31,6 @@ _MAX_LEFT = 200
 _FEW = 8
 _MAX_LEFT_BYTES = 128 * 1024 * 1024
 _MAX_AGE_SECONDS = 7 * 86400.0
-_LIFE_SIGN_SECONDS = 600.0
 _MARKS = re.compile(r"-(\d+)-(\d+)-(\d+)-(\d+)", re.ASCII)
 _numbers = itertools.count(1)
 
@@ -44,9 +44,16 @@ class Adopter:
     Args:
         folder: The journals' folder.
         identity: This process.
+        clock: Monotonic seconds.
     """
 
-    def __init__(self, folder: Path, identity: ProcessIdentity) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        identity: ProcessIdentity,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._folder = folder
         self._identity = identity
         # Clients of one process may share a folder: what one has claimed is its own.
@@ -55,7 +62,7 @@ class Adopter:
         self._marks = f"{claimer}-{next(_numbers)}"
         self._claimed: list[Path] = []
         self._in_use: set[Path] = set()
-        self._patience_seconds = _LIFE_SIGN_SECONDS
+        self._silence = Silence(clock=clock)
 
     def claim_all(self, *, life_sign_seconds: float = 0.0) -> None:
         """Claim what nobody else will deliver.
@@ -66,10 +73,12 @@ class Adopter:
         Args:
             life_sign_seconds: How often the living touch their journals. One of
                 another pid namespace that was not touched for three times as long,
-                and ten minutes, counts as left by the dead.
+                and ten minutes, counts as left by the dead: by the wall clock, which
+                may have leapt, and seen for three times as long by this process.
         """
-        self._patience_seconds = max(_LIFE_SIGN_SECONDS, 3.0 * life_sign_seconds)
-        for path in self._paths():
+        paths = self._paths()
+        self._silence.begin_round(paths, life_sign_seconds=life_sign_seconds)
+        for path in paths:
             if self._is_free(path):
                 self.claim(path)
 
@@ -208,7 +217,7 @@ class Adopter:
                 age = _age_seconds(path)
                 if path.suffix == _JOURNAL or path.suffix.startswith(_CLAIM):
                     ages.append((-age, path))
-                elif path.suffix == _UNFINISHED and age > _LIFE_SIGN_SECONDS:
+                elif path.suffix == _UNFINISHED and age > LIFE_SIGN_SECONDS:
                     path.unlink(missing_ok=True)
         return [path for _, path in sorted(ages)]
 
@@ -226,7 +235,7 @@ class Adopter:
         if not owner.is_alive():
             return True
         is_seen = owner.pid_namespace == self._identity.pid_namespace
-        if not is_seen and self._is_silent(path):
+        if not is_seen and self._silence.is_at(path):
             return True
         # The order matters: an owner marks its flight before it looks for a seal.
         return file.is_finished and not file.is_in_flight
@@ -240,14 +249,11 @@ class Adopter:
         if found is None:
             return False
         if int(found[3]) != _namespace_number(me):
-            return self._is_silent(path)
+            return self._silence.is_at(path)
         claimer = ProcessIdentity(
             int(found[1]), int(found[2]), me.pid_namespace, me.boot_id
         )
         return not claimer.is_alive()
-
-    def _is_silent(self, path: Path) -> bool:
-        return _age_seconds(path) > self._patience_seconds
 
 
 def show_life(file: JournalFile) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import itertools
 import math
 import threading
-import time
 from typing import TYPE_CHECKING, Callable, Optional
 
+from liteguard.process.clock import host_ns
 from liteguard.telemetry.journal_file import (
     LEASE_GRACE_NS,
     RECORDS_AT,
@@ -201,11 +201,11 @@ class LeasedJournal(Journal):
     ) -> int:
         """Append a record; return its number, or 0 if the lease is over."""
         lease_ns = self.file.lease_ns
-        if time.monotonic_ns() >= lease_ns:
+        if host_ns() >= lease_ns:
             return 0
         number = super().append(seconds, site, properties, readings, details)
         # Written in time for certain only if it is not yet time to adopt.
-        return number if time.monotonic_ns() < lease_ns + LEASE_GRACE_NS else 0
+        return number if host_ns() < lease_ns + LEASE_GRACE_NS else 0
 
     def repeat(self, seconds: float, site: int, properties: int) -> int:
         """Return 0: each record must look at the lease."""

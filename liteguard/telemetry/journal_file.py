@@ -8,12 +8,12 @@ record that was torn by a kill is recognised, see `records`.
 from __future__ import annotations
 
 import struct
-import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, NamedTuple, Optional
 
 import orjson
 
+from liteguard.process.clock import host_ns
 from liteguard.process.identity import ProcessIdentity
 from liteguard.telemetry.records import (
     RECORD_BYTES,
@@ -155,7 +155,7 @@ class JournalFile:
     def is_finished(self) -> bool:
         """Whether nothing more will be written: sealed, or its lease long over."""
         lease_ns = self.lease_ns
-        is_over = bool(lease_ns) and time.monotonic_ns() > lease_ns + LEASE_GRACE_NS
+        is_over = bool(lease_ns) and host_ns() > lease_ns + LEASE_GRACE_NS
         return is_over or self.is_sealed
 
     @property

@@ -11,9 +11,9 @@ from __future__ import annotations
 import contextlib
 import math
 import threading
-import time
 from typing import TYPE_CHECKING, Callable, Optional
 
+from liteguard.process.clock import host_ns
 from liteguard.process.logs import Trouble
 from liteguard.telemetry.execution import new_id
 from liteguard.telemetry.journal import Journal, LeasedJournal
@@ -95,7 +95,7 @@ class Journals:
         if file is None:
             return None
         if self._lease_ns:
-            file.lease(time.monotonic_ns() + self._lease_ns)
+            file.lease(host_ns() + self._lease_ns)
         kind = LeasedJournal if self._lease_ns else Journal
         journal = kind(file, self._flush_size, self._on_many)
         if not self._is_measured:
