@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import resource
 import subprocess
 from typing import TYPE_CHECKING
@@ -49,3 +50,38 @@ class SmallDisk:
         if self._is_mounted:
             # Lazily: journals on it may still be mapped.
             subprocess.run(["umount", "-l", str(self.path)], check=True)
+
+
+class DyingDisk:
+    """An ext4 of its own, whose device can be made to fail with EIO. For root alone.
+
+    Args:
+        path: An empty folder.
+        inodes: How many files there is room for, about.
+    """
+
+    def __init__(self, path: Path, *, inodes: int = 4096) -> None:
+        self.path = path
+        self._image = path.with_name(f"{path.name}.image")
+        with self._image.open("wb") as image:
+            image.truncate(32 * 1024 * 1024)
+        make = ["mkfs.ext4", "-q", "-O", "^has_journal", "-N", str(inodes)]
+        subprocess.run([*make, str(self._image)], check=True)
+        mount = ["mount", "-o", "loop", str(self._image), str(path)]
+        subprocess.run(mount, check=True)
+
+    def forget(self, file: Path) -> None:
+        """Write *file* to the device, and keep nothing of it in memory."""
+        descriptor = os.open(file, os.O_RDONLY)
+        os.fsync(descriptor)
+        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+        os.close(descriptor)
+
+    def fail(self) -> None:
+        """Let nothing be read from the device any more."""
+        with self._image.open("r+b") as image:
+            image.truncate(0)
+
+    def close(self) -> None:
+        """Let go of it."""
+        subprocess.run(["umount", "-l", str(self.path)], check=True)

@@ -123,7 +123,7 @@ def _has_living_owner(journals: list[Path]) -> bool:
 
 def _owner_of(path: Path) -> Optional[ProcessIdentity]:
     try:
-        return open_journal_file(path).owner.identity
+        return open_journal_file(path, is_for_records=False).owner.identity
     except (OSError, ValueError):
         return None
 

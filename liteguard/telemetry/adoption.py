@@ -225,7 +225,7 @@ class Adopter:
         if path.suffix.startswith(_CLAIM):
             return self._is_claimer_dead(path)
         try:
-            file = open_journal_file(path)
+            file = open_journal_file(path, is_for_records=False)
         except ValueError:
             # Its claimer says what is wrong with it, once, and removes it.
             return True

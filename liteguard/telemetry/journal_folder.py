@@ -11,6 +11,7 @@ import sys
 from typing import TYPE_CHECKING, Optional
 
 from liteguard.telemetry.journal_file import (
+    RECORDS_AT,
     JournalFile,
     Owner,
     journal_size,
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 _SMALLEST_FILE_BYTES = journal_size(1, 0)
 _LARGEST_FILE_BYTES = 256 * 1024 * 1024
+_PIECE_BYTES = 256 * 1024
 
 
 def create_journal_file(
@@ -62,11 +64,17 @@ def create_journal_file(
     return JournalFile(memory, path)
 
 
-def open_journal_file(path: Path) -> JournalFile:
-    """Map the journal at *path*.
+def open_journal_file(path: Path, *, is_for_records: bool = True) -> JournalFile:
+    """Map the journal at *path*, having read it.
+
+    A page that cannot be read is an error here and a fatal signal in the mapping.
+
+    Args:
+        path: The file.
+        is_for_records: Whether more than its header is to be looked at.
 
     Raises:
-        OSError: It is gone or is no file of this user.
+        OSError: It is gone, cannot be read or is no file of this user.
         ValueError: It is no journal of this format.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -77,6 +85,7 @@ def open_journal_file(path: Path) -> JournalFile:
         is_plausible = _SMALLEST_FILE_BYTES <= status.st_size <= _LARGEST_FILE_BYTES
         if not stat.S_ISREG(status.st_mode) or not is_plausible:
             raise ValueError("no journal of this format")
+        _read(descriptor, status.st_size if is_for_records else RECORDS_AT)
         memory = mapped(descriptor, status.st_size)
     finally:
         os.close(descriptor)
@@ -125,6 +134,11 @@ def mapped(descriptor: int, size: int) -> mmap.mmap:
         # number in the end, also if the application has closed and reused it.
         return mmap.mmap(descriptor, size, trackfd=False)
     return mmap.mmap(descriptor, size)
+
+
+def _read(descriptor: int, size: int) -> None:
+    for offset in range(0, size, _PIECE_BYTES):
+        os.pread(descriptor, min(_PIECE_BYTES, size - offset), offset)
 
 
 def _allocate(descriptor: int, size: int) -> None:
