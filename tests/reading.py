@@ -8,7 +8,10 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Callable
 
+import orjson
+
 from clients import TOKEN, guard, rule
+from journals import ended_process, new_file, new_journal, site_in
 from liteguard.errors import BundleError, SnapshotError
 from liteguard.evaluation.bundle import decode_bundle
 from liteguard.evaluation.table import GuardTable
@@ -16,6 +19,8 @@ from liteguard.host.polls import PollLog, PollRecord
 from liteguard.host.snapshots import Snapshot, SnapshotStore
 from liteguard.process.identity import current_identity
 from liteguard.telemetry.adoption import Adopter
+from liteguard.telemetry.load import Load
+from liteguard.telemetry.records import Details
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -56,7 +61,7 @@ def read_polls(data: bytes) -> None:
 
 
 def read_journal(data: bytes) -> None:
-    """Claim a journal, as a leader does."""
+    """Claim a journal, encode what is in it, and drop it if it is old."""
     folder = FOLDER / "journals"
     folder.mkdir(exist_ok=True)
     for left in folder.iterdir():
@@ -67,8 +72,13 @@ def read_journal(data: bytes) -> None:
     for path in adopter.claimed():
         file = adopter.open(path)
         if file is not None:
-            file.unsettled()
-            file.newest_seconds()
+            load = Load(500)
+            load.pick_up(file)
+            load.add(file, waits_for_holes=False)
+            orjson.dumps(load.body())
+            load.settle()
+            load.put_down()
+            adopter.drop_if_old(file)
 
 
 def bundles() -> list[bytes]:
@@ -99,15 +109,29 @@ def polls() -> list[bytes]:
 
 
 def journals() -> list[bytes]:
-    """Return the beginning of a good journal."""
-    from liteguard.telemetry.journal_file import Owner  # noqa: PLC0415
-    from liteguard.telemetry.journal_folder import create_journal_file  # noqa: PLC0415
-
-    owner = Owner("0" * 32, current_identity())
-    made = create_journal_file(FOLDER, owner, capacity=4, text_bytes=4096)
-    assert made.path is not None
-    data = made.path.read_bytes()
-    made.path.unlink()
+    """Return a journal of the dead: full of records with all that can belong to one."""
+    file = new_file(FOLDER, owner=ended_process(), capacity=8, text_bytes=4096)
+    journal = new_journal(file)
+    properties = journal.write_text("p", b'{"user":"a"}')
+    site = site_in(journal)
+    readings = journal.write_text("r", b'{"processRss":1}')
+    name = journal.write_text("n", b"0123456789abcdef")
+    details = Details(
+        parent_number=1,
+        duration_ns=5,
+        execution=name,
+        parent=name,
+        limits=0,
+        error=name,
+        sequence_number=2,
+    )
+    for number in range(4):
+        more = details if number % 2 else None
+        journal.append(1e9, site, properties, readings, more)
+    journal.seal()
+    assert file.path is not None
+    data = file.path.read_bytes()
+    file.delete()
     return [data]
 
 
