@@ -92,7 +92,7 @@ class Revival:
         return self._turn().insist(timeout_seconds, self._unwant)
 
     def park_unwanted(self) -> None:
-        """Stop at once what a shutdown that was interrupted has left running."""
+        """Stop what runs after a shutdown that was interrupted, or that interrupted."""
         runtime = self.runtime
         if not self.is_wanted and runtime is not None and runtime.pid == os.getpid():
             runtime.park(0.0)
@@ -245,7 +245,6 @@ class Revival:
             self.runtime = runtime
             self._replaced = None
         if self._adopted is not runtime:
-            # Asked for itself: a signal handler may have raised something in between.
             self._adopt(runtime)
             self._adopted = runtime
         runtime.look()
@@ -268,6 +267,7 @@ class Revival:
         is_in_force = self.is_wanted and self.runtime is runtime
         if not is_in_force or not runtime.is_running:
             self.flag[0] = 0
+        self.park_unwanted()
 
     def _tell_threads_do_not_run(self) -> None:
         self._threads.begin(

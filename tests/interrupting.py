@@ -22,17 +22,29 @@ class Interrupted(BaseException):
     """What a signal handler raises, as `KeyboardInterrupt` is."""
 
 
+def interrupt() -> None:
+    """Raise, as a signal handler may."""
+    raise Interrupted
+
+
 class Interruption:
     """Raises `Interrupted` at one moment of what it runs.
 
     Args:
         moment: At which one, counted from 0.
         within: Of the code in which files; their paths begin so.
+        handle: What the signal handler does.
     """
 
-    def __init__(self, moment: int, within: tuple[str, ...] = (PACKAGE,)) -> None:
+    def __init__(
+        self,
+        moment: int,
+        within: tuple[str, ...] = (PACKAGE,),
+        handle: Callable[[], object] = interrupt,
+    ) -> None:
         self._left = moment
         self._within = within
+        self._handle = handle
         self.place = ""
         """Where it was raised; "" if it ended before."""
 
@@ -58,5 +70,6 @@ class Interruption:
             name = getattr(argument, "__name__", "")
             self.place = f"{code.co_filename}:{frame.f_lineno} {event} {name}"
             self._left -= 1
-            raise Interrupted
+            self._handle()
+            return
         self._left -= 1
