@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import TYPE_CHECKING, Callable, Optional, cast
+from typing import TYPE_CHECKING, Callable, NoReturn, Optional, cast
 
 import pytest
 
+from liteguard.process.turns import Busy, Turn
 from liteguard.revival import Revival
 
 if TYPE_CHECKING:
@@ -106,19 +107,19 @@ def test_later_checks_wait_for_nobody() -> None:
     revival.flag[0] = 0
     waited: list[float] = []
 
-    class Held:
-        """A lock that another thread keeps."""
+    class Held(Turn):
+        """A turn that another thread keeps."""
 
-        def acquire(self, *, timeout: float) -> bool:
-            waited.append(timeout)
-            return False
+        def taken(self, timeout_seconds: float = 0.0) -> NoReturn:
+            waited.append(timeout_seconds)
+            raise Busy
 
-    revival._locks[os.getpid()] = cast("threading.Lock", Held())
+    revival._turns[os.getpid()] = Held()
     revival.revive()
     assert waited == [0.0]
     revival._looked_in = 0
     revival.revive()
     revival.revive()
     assert waited == [0.0, 0.1, 0.0]
-    revival._locks.clear()
+    revival._turns.clear()
     revival.unwant(1.0)
