@@ -1,7 +1,8 @@
-"""A backend that counts the signals it is sent, as a process of its own.
+"""A backend that counts what it is asked and sent, as a process of its own.
 
-``python stress/counting.py`` prints its address. GET ``/account`` tells what has come,
-and PUT ``/healthy``, ``/slow`` or ``/down`` how it is to behave from now on.
+GET ``/account`` tells what has come, and PUT ``/healthy``, ``/slow`` or ``/down`` how
+it is to behave from now on. Its bundle may change: then one guard tells of which
+generation it is, since `Counting.begun_at` and by the machine's monotonic clock.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import time
 import urllib.request
 from collections import Counter
 from contextlib import contextmanager
+from functools import lru_cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
@@ -22,16 +24,76 @@ from typing import IO, TYPE_CHECKING, Any, cast
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+ROOT = Path(__file__).resolve().parent.parent
 GUARD = "payments.checkout"
+"""Open for the plan "pro"."""
+CLOSED = "payments.refund"
+"""Always closed."""
+GENERATION = "payments.generation"
+"""Open for each ``asked`` that is no larger than the generation of the bundle."""
 SLOW_SECONDS = 0.5
-_RULE = {"propertyName": "plan", "operator": "EQUALS", "values": ["pro"]}
-_BUNDLE = {
-    "guards": [
-        {"name": GUARD, "adopted": True, "rules": [{**_RULE, "result": True}]},
-    ],
-    "etag": "1",
-    "refreshRateSeconds": 60,
-}
+USUAL_REFRESH_SECONDS = 60.0
+
+
+class _Bundles:
+    """The bundle of each moment.
+
+    Args:
+        change_seconds: How often it changes; 0 if never.
+        refresh_seconds: How often it asks clients to look.
+        guards: How many guards it has beside those that are named here; all of them
+            change each time.
+    """
+
+    def __init__(
+        self, change_seconds: float, refresh_seconds: float, guards: int
+    ) -> None:
+        self._change_seconds = change_seconds
+        self._refresh_seconds = refresh_seconds
+        self._guards = guards
+        self.begun_at = time.monotonic()
+
+    def generation(self) -> int:
+        """Return of which generation the bundle is by now."""
+        if not self._change_seconds:
+            return 0
+        return int((time.monotonic() - self.begun_at) / self._change_seconds)
+
+    @lru_cache(maxsize=4)  # noqa: B019  there is one, for as long as the process runs
+    def of(self, generation: int) -> bytes:
+        """Return the bundle of a generation."""
+        guards = [
+            _guard(GUARD, "plan", "EQUALS", "pro"),
+            _guard(CLOSED, "plan", "EQUALS", "none"),
+            _guard(GENERATION, "asked", "LTE", generation),
+        ]
+        head = b'{"guards": ' + json.dumps(guards).encode()[:-1]
+        rate = {"refreshRateSeconds": self._refresh_seconds}
+        more = {"etag": etag(generation), **rate}
+        return head + self._others(generation % 2) + b"], " + _members(more) + b"}"
+
+    @lru_cache(maxsize=2)  # noqa: B019  as above
+    def _others(self, revision: int) -> bytes:
+        if not self._guards:
+            return b""
+        from stress.backends import bundle  # noqa: PLC0415  flood.py has no such path
+
+        text = bundle(self._guards, revision)
+        return b", " + text[text.index(b"[") + 1 : text.rindex(b'], "etag"')]
+
+
+def _guard(name: str, subject: str, operator: str, value: Any) -> dict[str, Any]:
+    compared = {"propertyName": subject, "operator": operator, "values": [value]}
+    return {"name": name, "adopted": True, "rules": [{**compared, "result": True}]}
+
+
+def _members(content: dict[str, Any]) -> bytes:
+    return json.dumps(content).encode()[1:-1]
+
+
+def etag(generation: int) -> str:
+    """Return the tag of the bundle of a generation."""
+    return f'"{generation}"'
 
 
 class _Account:
@@ -41,7 +103,13 @@ class _Account:
         self._lock = threading.Lock()
         self._ids: Counter[str] = Counter()
         self._dropped = 0
+        self._polls = 0
         self.mode = "healthy"
+
+    def add_poll(self) -> None:
+        """Take a request for guards, however it is answered."""
+        with self._lock:
+            self._polls += 1
 
     def add(self, signals: list[dict[str, Any]]) -> None:
         """Take a batch."""
@@ -56,8 +124,8 @@ class _Account:
         """Return the figures."""
         with self._lock:
             again = sum(self._ids.values()) - len(self._ids)
-            distinct = len(self._ids)
-        return {"delivered": distinct, "dropped": self._dropped, "again": again}
+            figures = {"delivered": len(self._ids), "dropped": self._dropped}
+            return {**figures, "again": again, "polls": self._polls}
 
 
 ACCOUNT = _Account()
@@ -66,17 +134,20 @@ ACCOUNT = _Account()
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
+    bundles: _Bundles
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
         if self.path == "/api/v1/guards":
-            self._answer(_BUNDLE)
-            return
+            ACCOUNT.add_poll()
         if ACCOUNT.mode == "down":
             self.close_connection = True
             return
         if ACCOUNT.mode == "slow":
             time.sleep(SLOW_SECONDS)
+        if self.path == "/api/v1/guards":
+            self._answer_poll()
+            return
         if self.headers.get("Content-Encoding") == "gzip":
             body = gzip.decompress(body)
         ACCOUNT.add(json.loads(body).get("signals", []))
@@ -89,9 +160,18 @@ class _Handler(BaseHTTPRequestHandler):
         ACCOUNT.mode = self.path.strip("/")
         self._answer({})
 
+    def _answer_poll(self) -> None:
+        generation = self.bundles.generation()
+        if self.headers.get("If-None-Match") == etag(generation):
+            self._send(304, b"")
+        else:
+            self._send(200, self.bundles.of(generation))
+
     def _answer(self, content: dict[str, Any]) -> None:
-        body = json.dumps(content).encode()
-        self.send_response(200)
+        self._send(200, json.dumps(content).encode())
+
+    def _send(self, status: int, body: bytes) -> None:
+        self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -114,13 +194,25 @@ class Counting:
 
     Args:
         address: Where it serves.
+        begun_at: When its bundle was of generation 0 first, in monotonic seconds.
+        change_seconds: How often its bundle changes; 0 if never.
+        refresh_seconds: How often it asks clients to look.
     """
 
-    def __init__(self, address: str) -> None:
+    def __init__(
+        self,
+        address: str,
+        begun_at: float,
+        change_seconds: float,
+        refresh_seconds: float,
+    ) -> None:
         self.address = address
+        self.begun_at = begun_at
+        self.change_seconds = change_seconds
+        self.refresh_seconds = refresh_seconds
 
     def account(self) -> dict[str, int]:
-        """Return how many signals were delivered, reported dropped, and came again."""
+        """Return how many signals were delivered, dropped and came again, and polls."""
         with urllib.request.urlopen(f"{self.address}/account") as answer:  # noqa: S310  loopback
             told: dict[str, int] = json.load(answer)
         return told
@@ -132,26 +224,45 @@ class Counting:
 
 
 @contextmanager
-def counting() -> Iterator[Counting]:
-    """Run the backend while the block runs."""
-    command = [sys.executable, str(Path(__file__).resolve())]
+def counting(
+    change_seconds: float = 0.0,
+    refresh_seconds: float = USUAL_REFRESH_SECONDS,
+    guards: int = 0,
+) -> Iterator[Counting]:
+    """Run the backend while the block runs.
+
+    Args:
+        change_seconds: How often its bundle changes; 0 leaves it as it is.
+        refresh_seconds: How often it asks clients to look.
+        guards: How many guards its bundle has beside the few that are asked for.
+    """
+    told = [str(change_seconds), str(refresh_seconds), str(guards)]
+    command = [sys.executable, "-m", "stress.counting", *told]
     with subprocess.Popen(  # noqa: S603  this very program
-        command, stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True
+        command, stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True, cwd=ROOT
     ) as process:
-        address = cast("IO[str]", process.stdout).readline().strip()
+        line = cast("IO[str]", process.stdout).readline()
         try:
-            yield Counting(address)
+            address, begun_at = line.split()
+            moments = float(begun_at), change_seconds, refresh_seconds
+            yield Counting(address, *moments)
         finally:
             process.kill()
 
 
-def main() -> None:
+def main(change_seconds: float, refresh_seconds: float, guards: int) -> None:
     """Serve until the input ends."""
+    bundles = _Bundles(change_seconds, refresh_seconds, guards)
+    _Handler.bundles = bundles
+    for generation in range(2):
+        bundles.of(generation)
     server = _Server(("127.0.0.1", 0), _Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    print(f"http://127.0.0.1:{server.server_address[1]}", flush=True)
+    address = f"http://127.0.0.1:{server.server_address[1]}"
+    print(address, bundles.begun_at, flush=True)
     sys.stdin.read()
 
 
 if __name__ == "__main__":
-    main()
+    change, refresh, number = sys.argv[1:]
+    main(float(change), float(refresh), int(number))

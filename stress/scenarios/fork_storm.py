@@ -1,0 +1,30 @@
+"""Fork storm.
+
+A master whose thread checks all the while forks children that live for a third of a
+second and end in turn by exit, by ``os._exit`` and by SIGKILL; each is replaced at once.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from stress.suite import promises
+from stress.suite.workers import workers
+
+if TYPE_CHECKING:
+    from stress.suite.stage import Stage
+
+PROMISES = (
+    promises.one_poller(),
+    promises.follows(),
+    promises.none_lost(),
+    promises.answers_right(),
+    promises.harmless(),
+)
+
+
+def play(stage: Stage) -> None:
+    """Wait."""
+    with workers(stage, lifetime_seconds=0.33, checks_in_master=True):
+        stage.part(1.0)
+    stage.more["processes started"] = len(list(stage.tallies.iterdir()))
