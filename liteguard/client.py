@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import functools
 import weakref
 from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar, Union, overload
 
@@ -119,6 +118,8 @@ class LiteguardClient(GuardChecks):
         """
         default = self._options.http_timeout_seconds
         self._lifecycle.shutdown(resolve_timeout(timeout, default))
+        atexit.unregister(self._end)
+        self._is_at_exit = False
 
     def flush_signals(self, timeout: Optional[float] = None) -> bool:
         """Send recorded signals and observations now.
@@ -272,11 +273,14 @@ class LiteguardClient(GuardChecks):
         if self._is_at_exit:
             return
         self._is_at_exit = True
-        handler = functools.partial(_shutdown, weakref.ref(self))
         # Made before the handler is registered, so that at the exit the handler comes
         # first: urllib3 closes its connections in finalizers like this one.
-        weakref.finalize(self, atexit.unregister, handler).atexit = False
-        atexit.register(handler)
+        weakref.finalize(self, int).atexit = False
+        # Keeps the client: what a function started that has returned delivers too.
+        atexit.register(self._end)
+
+    def _end(self) -> None:
+        self.shutdown()
 
     def _binding(self, scope: LiteguardScope) -> ScopeBinding[LiteguardScope]:
         if not isinstance(scope, LiteguardScope):
@@ -292,9 +296,3 @@ class LiteguardClient(GuardChecks):
                 field="scope",
             )
         return ScopeBinding(scope, self._checker)
-
-
-def _shutdown(reference: weakref.ref[LiteguardClient]) -> None:
-    client = reference()
-    if client is not None:
-        client.shutdown()

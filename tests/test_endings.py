@@ -42,6 +42,9 @@ class Ending(NamedTuple):
 WAITS = "say('waits'); time.sleep(30)"
 ENDINGS = {
     "return": Ending("", 0, is_orderly=True),
+    "return without a reference to the client": Ending(
+        "del client", 0, is_orderly=True
+    ),
     "sys.exit": Ending("sys.exit(3)", 3, is_orderly=True),
     "exception": Ending("raise RuntimeError", 1, is_orderly=True),
     "SIGINT": Ending(WAITS, -signal.SIGINT, is_orderly=True, sent=signal.SIGINT),
