@@ -1,7 +1,7 @@
 """Corrupt snapshot under load.
 
-Five times a second the snapshot is cut, overwritten, replaced by another's, or removed,
-while all processes check.
+Five times a second the snapshot is replaced by a torn one, by one whose header is
+damaged or by what is none at all, or it is removed, while all processes check.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ PROMISES = (
 
 def play(stage: Stage) -> None:
     """Damage the snapshot in another way each time, for two thirds of the time."""
-    ways = (_cut, _overwrite, _replace, _remove)
+    ways = (_cut, _damage, _forge, _remove)
     with workers(stage):
         with stage.trouble():
             for number in stage.ticks(0.66, every=0.2):
@@ -42,20 +42,25 @@ def play(stage: Stage) -> None:
 
 
 def _cut(path: Path) -> None:
-    os.truncate(path, path.stat().st_size // 2)
+    data = path.read_bytes()
+    _replace(path, data[: len(data) // 3])
 
 
-def _overwrite(path: Path) -> None:
-    with path.open("r+b") as file:
-        file.seek(path.stat().st_size // 3)
-        file.write(os.urandom(100))
+def _damage(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[30:40] = os.urandom(10)
+    _replace(path, bytes(data))
 
 
-def _replace(path: Path) -> None:
-    made = path.with_name("made")
-    made.write_bytes(b'{"guards":[]}')
-    made.replace(path)
+def _forge(path: Path) -> None:
+    _replace(path, b'{"guards":[]}')
 
 
 def _remove(path: Path) -> None:
     path.unlink()
+
+
+def _replace(path: Path, data: bytes) -> None:
+    made = path.with_name("made")
+    made.write_bytes(data)
+    made.replace(path)

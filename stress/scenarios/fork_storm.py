@@ -1,6 +1,6 @@
 """Fork storm.
 
-A master whose thread checks all the while forks children that live for a third of a
+A master whose thread checks all the while forks children that live for a tenth of a
 second and end in turn by exit, by ``os._exit`` and by SIGKILL; each is replaced at once.
 """
 
@@ -14,6 +14,7 @@ from stress.suite.workers import workers
 if TYPE_CHECKING:
     from stress.suite.stage import Stage
 
+LIFETIME_SECONDS = 0.1
 PROMISES = (
     promises.one_poller(),
     promises.follows(),
@@ -25,6 +26,6 @@ PROMISES = (
 
 def play(stage: Stage) -> None:
     """Wait."""
-    with workers(stage, lifetime_seconds=0.33, checks_in_master=True):
+    with workers(stage, lifetime_seconds=LIFETIME_SECONDS, checks_in_master=True):
         stage.part(1.0)
     stage.more["processes started"] = len(list(stage.tallies.iterdir()))

@@ -1,6 +1,8 @@
 """Backend outage and return.
 
-The backend closes each connection without an answer for half of the time.
+The backend closes each connection without an answer for half of the time. The pauses
+between two tries begin with up to two seconds, which are two intervals here, and a
+request on a connection that was closed is tried twice.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
     from stress.suite.stage import Stage
 
 PROMISES = (
-    promises.one_poller(times=2.0),
+    promises.one_poller(times=4.0),
     promises.recovers(within_seconds=2.25),
     promises.none_lost(),
     promises.answers_right(),

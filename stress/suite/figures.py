@@ -25,7 +25,7 @@ class Figures:
     Args:
         seconds: For how long it was looked at.
         refresh_seconds: The refresh interval.
-        processes: Most processes that looked at a time.
+        processes: Most processes that there were at a time.
         polls: Requests for guards in that time.
         samples: The staleness of the slowest process at each moment.
         troubles: When the trouble was that the scenario makes.
@@ -93,9 +93,11 @@ class Figures:
     def caught_up_seconds(self) -> Optional[float]:
         """Return how long after the last trouble all were as fresh as promised.
 
-        ``None`` if they were not before the end.
+        ``None`` if they were not before the end, or if there was no trouble.
         """
-        end = max((end for _, end in self.troubles), default=0.0)
+        if not self.troubles:
+            return None
+        end = max(end for _, end in self.troubles)
         after = [sample for sample in self.samples if sample.at >= end]
         late = [s for s in after if s.staleness > self.promised_seconds]
         if not after or (late and late[-1] is after[-1]):

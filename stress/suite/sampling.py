@@ -49,7 +49,7 @@ class Sampler:
         self.usages: list[Usage] = []
         self.hung: set[int] = set()
         self.most = 0
-        """Most processes that looked at a time."""
+        """Most processes that there were at a time."""
         self._backend = backend
         self._loops = loops
         self._seen_at = time.monotonic_ns()
@@ -79,7 +79,6 @@ class Sampler:
     def _sample(self, told: list[Told]) -> None:
         looked = [one for one in told if one.looked_at > self._seen_at]
         self._seen_at = max([one.looked_at for one in looked] + [self._seen_at])
-        self.most = max(self.most, len(looked))
         if looked:
             slowest = max(map(self._staleness, looked))
             self.samples.append(Sample(time.monotonic(), slowest))
@@ -91,6 +90,7 @@ class Sampler:
 
     def _use(self, told: list[Told]) -> None:
         found = [found for one in told if (found := usage(one.pid))]
+        self.most = max(self.most, len(found))
         if found:
             self.usages.append(Usage(*map(max, zip(*found))))
 
