@@ -9,8 +9,10 @@ import mmap
 import os
 import struct
 import time
-from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 UNKNOWN = -1
 """The generation of a process that has no bundle."""

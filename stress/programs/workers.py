@@ -38,6 +38,7 @@ class Master:
         signal.signal(signal.SIGTERM, self._end)
         if SETTINGS.checks_in_master:
             looker = Looker(SETTINGS, self._looker.subject)
+            looker.look()  # so that nothing is imported for the first time in a thread
             threading.Thread(target=self._look_on, args=(looker,), daemon=True).start()
         while self._workers or not self._is_ending:
             while len(self._workers) < SETTINGS.workers and not self._is_ending:

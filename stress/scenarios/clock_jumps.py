@@ -1,8 +1,8 @@
 """Clock jumps.
 
-The wall clock jumps twice a second, by an hour, a day or ten years, back and forth: each
-process is told another time by ``time.time()``. Other clocks of the machine are real, as
-an administrator cannot set them.
+The wall clock jumps twice a second, by an hour, a day or ten years, back and forth:
+each process is told another time by ``time.time()``. All other clocks are the
+machine's, as nobody can set them.
 """
 
 from __future__ import annotations

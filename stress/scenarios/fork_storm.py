@@ -1,7 +1,8 @@
 """Fork storm.
 
 A master whose thread checks all the while forks children that live for a tenth of a
-second and end in turn by exit, by ``os._exit`` and by SIGKILL; each is replaced at once.
+second, and end in turn by exit, by ``os._exit`` and by SIGKILL. Each is replaced at
+once.
 """
 
 from __future__ import annotations

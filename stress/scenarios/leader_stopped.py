@@ -1,8 +1,8 @@
 """Leader stopped.
 
-The process that leads is stopped by SIGSTOP, as by a debugger or a frozen container, and
-goes on later. A leader that gives no sign of life is replaced after 2 seconds here, to
-be brief, and after 30 else.
+The process that leads is stopped by SIGSTOP, as by a debugger or a frozen container,
+and goes on later. A leader that gives no sign of life is replaced after 2 seconds here,
+to be brief, and after 30 else.
 """
 
 from __future__ import annotations

@@ -105,7 +105,7 @@ class Figures:
         return late[-1].at - end if late else 0.0
 
     def growth(self) -> dict[str, float]:
-        """Return what the largest process held more in the last third than in the first."""
+        """Return what the largest process held more in the last third than first."""
         third = max(1, len(self.usages) // _THIRDS)
         first, last = self.usages[:third], self.usages[-third:]
         return {

@@ -68,7 +68,7 @@ def one_poller(times: float = 1.0) -> Promise:
 
 
 def follows(more_seconds: float = 0.0) -> Promise:
-    """Each process has a change within refresh and reload interval, or somewhat more."""
+    """Each process has a change within refresh and reload interval, or a bit more."""
     more = f" and {more_seconds:g} s" if more_seconds else ""
     return Promise(
         f"every process has a change within refresh and reload interval{more}",

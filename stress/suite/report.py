@@ -1,4 +1,4 @@
-"""Writes what a run came to: JSON for each scenario and for all, and a page with plots."""
+"""Writes what a run came to: JSON for each scenario and all, and a page with plots."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from stress.suite.runner import Outcome
 
 Document = dict[str, Any]
+NOTHING = "-"
 PACKAGES = {OURS: "here", PUBLISHED: "published 0.7"}
 _ROWS = {
     "processes": "{processes:,}",
@@ -109,7 +110,7 @@ def _both(document: Document, form: str) -> str:
 
 def _shown(figures: Document, form: str) -> str:
     if not figures:
-        return "–"
+        return NOTHING
     return form.format(**figures, hung_or_died=figures["hangs"] + figures["deaths"])
 
 
@@ -127,7 +128,7 @@ def _promises(document: Document) -> str:
     lines = [("Promise", *PACKAGES.values())]
     theirs = document[PUBLISHED]["verdicts"]
     for number, verdict in enumerate(document[OURS]["verdicts"]):
-        other = _told(theirs[number]) if theirs else "–"
+        other = _told(theirs[number]) if theirs else NOTHING
         lines.append((verdict["text"], _told(verdict), other))
     return _table(lines)
 
@@ -142,7 +143,7 @@ def _figures(document: Document) -> str:
     for name, form in _ROWS.items():
         lines.append((name, *(_shown(figures, form) for figures in found)))
     for name in found[0]["more"]:
-        cells = [f"{f['more'].get(name, 0):g}" if f else "–" for f in found]
+        cells = [f"{f['more'].get(name, 0):g}" if f else NOTHING for f in found]
         lines.append((name, *cells))
     return _table(lines)
 

@@ -1,4 +1,4 @@
-"""Real servers as hosts: gunicorn, uWSGI and Celery, started as the tests start them."""
+"""Real servers as hosts: gunicorn, uWSGI and Celery, started as in the tests."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def _under_load(stage: Stage, host: ServerHost) -> Iterator[ServerHost]:
 
 
 class CeleryHost(ServerHost):
-    """A Celery worker, each child of which does one task, and a queue that is not empty.
+    """A Celery worker, each child of which does one task.
 
     Args:
         stage: Where it plays.
