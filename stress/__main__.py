@@ -12,12 +12,13 @@ import click
 from rich.console import Console
 
 from stress.suite.places import ROOT, SCENARIOS
-from stress.suite.report import write
+from stress.suite.report import summary, write
 from stress.suite.running import run_all
 from stress.suite.scenario import Scenario, load_all
 from stress.suite.stage import Plan
 
 REPORT = ROOT / "stress" / "report"
+FIGURES = ROOT / "docs" / "stress-figures.md"
 
 
 @click.command()
@@ -61,6 +62,9 @@ REPORT = ROOT / "stress" / "report"
     metavar="FOLDER",
     help="Where the scenarios lie.  [default: stress/scenarios]",
 )
+@click.option(
+    "--write-docs", is_flag=True, help="Write the table of the documentation anew."
+)
 @click.option("--list", "lists", is_flag=True, help="Tell the scenarios, and end.")
 def main(
     *,
@@ -71,6 +75,7 @@ def main(
     alone: bool,
     report: Path,
     scenarios: Path,
+    write_docs: bool,
     lists: bool,
 ) -> None:
     """Put the package under stress, and tell which promises it kept.
@@ -85,7 +90,9 @@ def main(
         return
     console = Console(stderr=True)
     outcomes = run_all(chosen, Plan(seconds, workers, soak), console, is_alone=alone)
-    write(outcomes, report)
+    documents = write(outcomes, report)
+    if write_docs:
+        FIGURES.write_text(summary(documents))
     console.print(f"Report: {report / 'report.md'}", soft_wrap=True)
     sys.exit(not all(outcome.is_well for outcome in outcomes))
 

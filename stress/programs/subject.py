@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 RELOAD_SHARE = 0.25
 """How often followers look at the snapshot, as a share of the refresh interval."""
 FLUSH_SHARE = 0.5
+# Longer than by default: on a machine that has much else to do no request is to be cut
+# off, after which its signals would come again.
+HTTP_TIMEOUT_SECONDS = 20.0
 
 
 class Subject(Protocol):
@@ -48,6 +51,7 @@ class Ours:
             refresh_rate_seconds=settings.refresh_seconds,
             reload_rate_seconds=settings.refresh_seconds * RELOAD_SHARE,
             flush_rate_seconds=settings.refresh_seconds * FLUSH_SHARE,
+            http_timeout_seconds=HTTP_TIMEOUT_SECONDS,
             start_timeout_seconds=30,
         )
         self._client.start(strict=True)
@@ -100,6 +104,7 @@ class Published:
             environment="",
             refresh_rate_seconds=self._settings.refresh_seconds,
             flush_rate_seconds=self._settings.refresh_seconds * FLUSH_SHARE,
+            http_timeout_seconds=HTTP_TIMEOUT_SECONDS,
         )
         self._client: Any = LiteguardClient("stress", options)
         self._client.start()

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from stress.suite.sampling import Sample
 
 GRACE_SECONDS = 2.0
-"""Allowed beyond a promised time: the machine may have other work."""
+"""Allowed beyond a promised time on a machine that has nothing else to do."""
 MOST_POINTS = 600
 _THIRDS = 3
 
@@ -41,6 +41,8 @@ class Figures:
         longest_check_ms: The longest that one check took.
         processors: Processors in use on average.
         usages: What the largest process held at each moment.
+        busy: How many processes wanted each core just before.
+        log: The end of what the processes have written.
         more: What only this scenario counts.
     """
 
@@ -62,6 +64,8 @@ class Figures:
     longest_check_ms: float
     processors: float
     usages: list[Usage]
+    busy: float
+    log: str
     more: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -78,6 +82,11 @@ class Figures:
     def surplus(self) -> int:
         """Signals for which there was no check, or which were counted twice."""
         return max(0, self.delivered + self.dropped - self.begun)
+
+    @property
+    def grace_seconds(self) -> float:
+        """What is allowed beyond a promised time: others may want the machine too."""
+        return GRACE_SECONDS * max(1.0, self.busy)
 
     @property
     def promised_seconds(self) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Optional, Protocol
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from stress.suite.stage import Stage
 
 _REPORTS = ("please report", "Traceback (most recent call last)")
+_LOG_CHARACTERS = 4000
 _PATIENCE_SECONDS = 20.0
 _PAUSE_SECONDS = 0.1
 _ON_ITS_WAY_SECONDS = 1.0
@@ -53,7 +55,7 @@ class Host(Protocol):
 @contextmanager
 def measured(stage: Stage, host: Host) -> Iterator[None]:
     """Run the host while the block runs, and leave its figures with the stage."""
-    backend = stage.backend
+    backend, busy = stage.backend, os.getloadavg()[0] / (os.cpu_count() or 1)
     with host:
         polls, begun = backend.account()["polls"], time.monotonic()
         used = processor_seconds(host.pid)
@@ -83,6 +85,8 @@ def measured(stage: Stage, host: Host) -> Iterator[None]:
         longest_check_ms=max((one.longest_ns for one in told), default=0) / 1e6,
         processors=used / seconds,
         usages=sampler.usages,
+        busy=busy,
+        log=host.log()[-_LOG_CHARACTERS:],
         more=stage.more,
     )
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Callable, NamedTuple
 
-from stress.suite.figures import GRACE_SECONDS
-
 if TYPE_CHECKING:
     from stress.suite.figures import Figures
 
@@ -75,7 +73,7 @@ def follows(more_seconds: float = 0.0) -> Promise:
         lambda seen: (
             bool(seen.samples)
             and seen.staleness()["max"]
-            <= seen.promised_seconds + more_seconds + GRACE_SECONDS
+            <= seen.promised_seconds + more_seconds + seen.grace_seconds
         ),
         lambda seen: (
             f"at most {seen.staleness()['max']:.2f} s, half of the time "
@@ -93,7 +91,7 @@ def recovers(within_seconds: float) -> Promise:
 
     def is_kept(seen: Figures) -> bool:
         taken = seen.caught_up_seconds()
-        return taken is not None and taken <= within_seconds + GRACE_SECONDS
+        return taken is not None and taken <= within_seconds + seen.grace_seconds
 
     return Promise(
         f"every process is up to date within {within_seconds:g} s after the trouble",

@@ -38,12 +38,15 @@ _ROWS = {
 }
 
 
-def write(outcomes: list[Outcome], folder: Path) -> None:
+def write(outcomes: list[Outcome], folder: Path) -> list[Document]:
     """Write the report, replacing those files of an earlier one that it writes again.
 
     Args:
         outcomes: Of the scenarios that were run.
         folder: Made if it is missing.
+
+    Returns:
+        What the JSON files hold.
     """
     folder.mkdir(parents=True, exist_ok=True)
     documents = [outcome.document() for outcome in outcomes]
@@ -53,6 +56,7 @@ def write(outcomes: list[Outcome], folder: Path) -> None:
     _write_json(folder / "all.json", {"machine": machine(), "scenarios": documents})
     plots.fates(documents, folder / "signals.svg")
     (folder / "report.md").write_text(page(documents))
+    return documents
 
 
 def machine() -> Document:
@@ -68,9 +72,10 @@ def machine() -> Document:
 def page(documents: list[Document]) -> str:
     """Return the page."""
     told = machine()
+    machine_line = f"{told['cores']} cores, {told['system']}, {told['python']}"
     parts = [
         "# Stress report",
-        f"{told['cores']} cores, {told['system']}, {told['python']}.",
+        f"{machine_line}, load {told['load']} at the end.",
         summary(documents),
         "![Fate of the signals](signals.svg)",
         *map(_section, documents),
@@ -92,7 +97,7 @@ def summary(documents: list[Document]) -> str:
     for document in documents:
         cells = [_both(document, form) for form in columns.values()]
         lines.append((document["title"], _kept(document), *cells))
-    return _table(lines)
+    return _table(lines) + "\n"
 
 
 def _kept(document: Document) -> str:

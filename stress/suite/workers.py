@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from stress.suite.stage import Stage
 
 START_SECONDS = 60.0
-END_SECONDS = 20.0
+END_SECONDS = 45.0
 _PAUSE_SECONDS = 0.05
 # By its own exit, by our SIGKILL, or by the SIGTERM that ends it.
 _MEANT = {"0", str(-signal.SIGKILL), str(-signal.SIGTERM)}
