@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PROGRAMS = ROOT / "stress" / "programs"
 SCENARIOS = ROOT / "stress" / "scenarios"
 # Servers are started, and the published package is installed, as the tests do it.
-sys.path += [str(PROGRAMS), str(ROOT / "tests"), str(ROOT / "tests" / "servers")]
+sys.path += [str(ROOT / "tests"), str(ROOT / "tests" / "servers")]
 
 from published import published_folder  # noqa: E402  it lies beside the tests
 
