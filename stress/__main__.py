@@ -83,6 +83,8 @@ def main(
     Ends with status 1 if one was broken, or if a scenario could not be played to its
     end. The report is FOLDER/report.md, with a JSON file for each scenario beside it.
     """
+    if write_docs and only:
+        raise click.UsageError("--write-docs shows all scenarios: leave --only out")
     chosen = _chosen(load_all(scenarios), only)
     if lists:
         for scenario in chosen:

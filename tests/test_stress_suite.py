@@ -77,9 +77,9 @@ def test_run_is_written_down(tmp_path: Path) -> None:
         assert one["ours"]["figures"]["made"] > 0
         assert one["ours"]["figures"]["samples"]
         assert {verdict["is_kept"] for verdict in one["ours"]["verdicts"]} == {True}
-        assert {v["text"] for v in one["ours"]["verdicts"] if v["text"] not in page} == (
-            set()
-        )
+        assert {
+            v["text"] for v in one["ours"]["verdicts"] if v["text"] not in page
+        } == (set())
         assert one["published"]["why_not"] == "left out"
     assert every[0]["ours"]["figures"]["more"]["killed"] > 0
     for picture in re.findall(r"\]\((.*\.svg)\)", page):

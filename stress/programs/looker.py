@@ -67,8 +67,8 @@ class Looker:
 
     def _of_this_process(self) -> Tally:
         if self._tally is None or self._tally.pid != os.getpid():
-            self.subject.start()
             self._tally = Tally(self._settings.folder)
+            self.subject.start()
         return self._tally
 
     def _newest(self, tally: Tally) -> int:

@@ -27,7 +27,8 @@ class Told(NamedTuple):
         made: Checks that have returned.
         wrong: Those of them whose answer was wrong.
         known: The generation of the bundle by which it answers.
-        looked_at: When it looked for the last time.
+        born_at: When it began to look.
+        looked_at: When it looked for the last time; 0 if it has not yet.
         longest_ns: The longest that a check took.
         leads: 1 if it leads its host.
     """
@@ -37,6 +38,7 @@ class Told(NamedTuple):
     made: int = 0
     wrong: int = 0
     known: int = UNKNOWN
+    born_at: int = 0
     looked_at: int = 0
     longest_ns: int = 0
     leads: int = 0
@@ -57,8 +59,9 @@ class Tally:
 
     def __init__(self, folder: Path) -> None:
         self.pid = os.getpid()
-        made = folder / f"{self.pid}-{time.monotonic_ns()}.new"
-        made.write_bytes(_FORM.pack(*Told(pid=self.pid)))
+        now = time.monotonic_ns()
+        made = folder / f"{self.pid}-{now}.new"
+        made.write_bytes(_FORM.pack(*Told(pid=self.pid, born_at=now)))
         with made.open("r+b") as file:
             self._memory = mmap.mmap(file.fileno(), _FORM.size)
         made.rename(made.with_suffix(".tally"))

@@ -79,7 +79,7 @@ def measured(stage: Stage, host: Host) -> Iterator[None]:
         dropped=account["dropped"],
         again=account["again"],
         wrong=sum(one.wrong for one in told),
-        hangs=host.hangs + len(sampler.hung),
+        hangs=max(host.hangs, len(sampler.hung)),  # they may be the same
         deaths=host.deaths,
         reports=sum(host.log().count(text) for text in _REPORTS),
         longest_check_ms=max((one.longest_ns for one in told), default=0) / 1e6,

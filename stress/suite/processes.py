@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import NamedTuple, Optional
+from typing import TYPE_CHECKING, NamedTuple, Optional
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _PAGE_MIB = os.sysconf("SC_PAGE_SIZE") / 2**20
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -41,15 +44,23 @@ def usage(pid: int) -> Optional[Usage]:
 
 def processor_seconds(session: int) -> float:
     """Return what the processes of a session have used, those that ended included."""
-    seconds = 0.0
+    return sum(sum(map(int, one[_USED])) for one in _members(session)) / _TICKS
+
+
+def living(session: int) -> int:
+    """Return how many processes of a session have not ended."""
+    return sum(one[0] not in "ZX" for one in _members(session))
+
+
+def _members(session: int) -> Iterator[list[str]]:
+    """Yield the fields of each process of a session that follow its name."""
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             fields = (folder / "stat").read_text().rpartition(")")[2].split()
         except OSError:
             continue
         if int(fields[_SESSION]) == session:
-            seconds += sum(map(int, fields[_USED])) / _TICKS
-    return seconds
+            yield fields
 
 
 def state(pid: int) -> str:

@@ -52,7 +52,8 @@ class Sampler:
         """Most processes that there were at a time."""
         self._backend = backend
         self._loops = loops
-        self._seen_at = time.monotonic_ns()
+        self._begun_at = time.monotonic_ns()
+        self._seen_at: dict[int, int] = {}
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
@@ -77,11 +78,14 @@ class Sampler:
             number += 1
 
     def _sample(self, told: list[Told]) -> None:
-        looked = [one for one in told if one.looked_at > self._seen_at]
-        self._seen_at = max([one.looked_at for one in looked] + [self._seen_at])
+        looked = [one for one in told if one.looked_at > self._last_seen(one)]
+        self._seen_at.update((one.pid, one.looked_at) for one in looked)
         if looked:
             slowest = max(map(self._staleness, looked))
             self.samples.append(Sample(time.monotonic(), slowest))
+
+    def _last_seen(self, told: Told) -> int:
+        return self._seen_at.get(told.pid, self._begun_at)
 
     def _staleness(self, told: Told) -> float:
         next_one = max(told.known, UNKNOWN) + 1
@@ -97,6 +101,6 @@ class Sampler:
     def _find_hung(self, told: list[Told]) -> None:
         earliest = time.monotonic_ns() - HANG_SECONDS * 1e9
         for one in told if self._loops else ():
-            is_late = 0 < one.looked_at < earliest
+            is_late = max(one.born_at, one.looked_at) < earliest
             if is_late and state(one.pid) not in ("", "T", "t"):
                 self.hung.add(one.pid)

@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Any, Optional, cast
 
 from stress.suite.measuring import measured
 from stress.suite.places import PROGRAMS, variables
-from stress.suite.processes import state
+from stress.suite.processes import living, state
 from stress.suite.tallies import Tallies
 
 if TYPE_CHECKING:
@@ -69,18 +69,18 @@ class Workers:
 
     def __exit__(self, *_: object) -> None:
         """End all of them; those that do not end count as hung and are killed."""
-        master = self._running()
+        master, printed = self._running(), ""
         master.terminate()
         try:
             printed, _nothing = master.communicate(timeout=END_SECONDS)
         except subprocess.TimeoutExpired:
-            printed = ""
-            self.hangs += len(self.living()) or 1
-        # Whatever is left of the session that it was started in.
-        with suppress(ProcessLookupError):
-            os.killpg(master.pid, signal.SIGKILL)
-        master.wait()
-        cast("IO[str]", master.stdout).close()
+            self.hangs += living(master.pid)
+        finally:
+            # Whatever is left of the session that it was started in.
+            with suppress(ProcessLookupError):
+                os.killpg(master.pid, signal.SIGKILL)
+            master.wait()
+            cast("IO[str]", master.stdout).close()
         if printed:
             endings = json.loads(printed)["endings"]
             self.deaths += sum(n for how, n in endings.items() if how not in _MEANT)
