@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from stress.suite.measuring import measured
 from stress.suite.places import variables
-from stress.suite.sampling import HANG_SECONDS
 from stress.suite.stage import CannotRun
 
 # These lie beside the tests; `places` has made them importable.
 from celery import Celery  # isort: skip
 from celery_worker import Redis  # isort: skip
 from gunicorns import NO_THREAD_OF_ITS_OWN  # isort: skip
-from serving import PROGRAMS, Server  # isort: skip
+from serving import PROGRAMS, REQUEST_SECONDS, Server  # isort: skip
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,6 +65,7 @@ class ServerHost(Server):
         super().__init__(command, backend, stage.folder, told)
         self.hangs = 0
         self.unanswered_requests = 0
+        self.longest_request_seconds = 0.0
         self._counting = threading.Lock()
 
     @property
@@ -79,8 +79,9 @@ class ServerHost(Server):
         told = self.ask("/check")
         taken = time.monotonic() - begun
         with self._counting:
-            self.hangs += taken > HANG_SECONDS
+            self.hangs += told is None and taken >= REQUEST_SECONDS
             self.unanswered_requests += told is None
+            self.longest_request_seconds = max(self.longest_request_seconds, taken)
 
 
 @contextmanager
@@ -119,6 +120,7 @@ def _under_load(stage: Stage, host: ServerHost) -> Iterator[ServerHost]:
             for client in clients:
                 client.join()
         stage.more["requests without an answer"] = host.unanswered_requests
+        stage.more["longest request, s"] = host.longest_request_seconds
 
 
 class CeleryHost(ServerHost):
