@@ -20,7 +20,13 @@ extensions = [
     "command_table",
     "options_table",
 ]
-exclude_patterns = ["_build", "_ext", "forking-matrix.md", "stress-figures.md", "scale-figures.md"]
+exclude_patterns = [
+    "_build",
+    "_ext",
+    "forking-matrix.md",
+    "stress-figures.md",
+    "scale-figures.md",
+]
 
 myst_enable_extensions = ["deflist"]
 myst_heading_anchors = 3
