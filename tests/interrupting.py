@@ -8,14 +8,15 @@ raised there: so each of them can be tried, one after another.
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable
 
-from conftest import ROOT
+import liteguard
 
 if TYPE_CHECKING:
     from types import FrameType
 
-PACKAGE = str(ROOT / "liteguard")
+PACKAGE = str(Path(liteguard.__file__).parent)
 
 
 class Interrupted(BaseException):
