@@ -161,7 +161,7 @@ def test_delivered_signals_are_not_sent_again(bench: Bench) -> None:
 def test_signals_are_sent_in_the_order_of_the_checks(bench: Bench) -> None:
     """Ids of one journal ascend over all batches."""
     bench.check(1200)
-    bench.flusher.flush_once()
+    assert bench.flush_now()
     ids = bench.server.ids()
     numbers = [int(one.rpartition("-")[2], 16) for one in ids]
     assert numbers == list(range(1, 1201))
@@ -206,7 +206,7 @@ def test_journal_in_memory_for_want_of_a_disk_is_sent(
 def test_leader_sends_what_the_dead_left(bench: Bench, tmp_path: Path) -> None:
     """A journal of a process that was killed is delivered and then deleted."""
     file = left_behind(tmp_path, 1001)
-    bench.flusher.flush_once()
+    assert bench.flush_now()
     assert sizes(bench.server) == [500, 500, 1]
     assert set(bench.server.ids()) == {
         f"{file.owner.nonce}-{number:x}" for number in range(1, 1002)
