@@ -143,7 +143,11 @@ def test_what_hooks_cannot_log_is_handed_over_once() -> None:
     assert in_child(errors) == ["park", "reset"]
     assert errors() == ["park"]
     assert errors() == []
+    left = weakref.ref(client)
+    in_child(lambda: None)
     del client
+    assert left() is None, "kept alive by an error that nobody has taken"
+    fork.take_errors()
 
 
 def test_errors_that_nobody_takes_do_not_pile_up() -> None:

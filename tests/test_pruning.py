@@ -232,9 +232,9 @@ def test_file_system_that_fails_is_no_matter(
     def fail(*_: object) -> None:
         raise OSError(5, "Input/output error")
 
-    for name in ("rename", "scandir"):
+    for owner, name in ((Path, "rename"), (os, "scandir")):
         with monkeypatch.context() as patched:
-            patched.setattr(os, name, fail)
+            patched.setattr(owner, name, fail)
             Pruner(ours).prune()
     assert folder.exists()
     assert caplog.messages == []

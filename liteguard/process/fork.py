@@ -73,7 +73,9 @@ class _Forks:
         try:
             hook()
         except Exception as error:  # noqa: BLE001  one client's failure must not stop the rest
-            self.errors = [*self.errors, error][-_MOST_ERRORS:]
+            # Without its frames, which would keep alive what a hook was called for.
+            kept = [*self.errors, error.with_traceback(None)]
+            self.errors = kept[-_MOST_ERRORS:]
 
 
 _forks = _Forks()
