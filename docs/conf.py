@@ -11,7 +11,7 @@ sys.path[:0] = [str(HERE.parent), str(HERE / "_ext")]
 from liteguard.version import __version__  # noqa: E402  after the path to it
 
 project = "Liteguard for Python"
-author = "The Liteguard for Python authors"
+author = project_copyright = "The Liteguard for Python authors"
 release = version = __version__
 extensions = [
     "myst_parser",
@@ -43,3 +43,5 @@ nitpick_ignore_regex = [("py:.*", r"(?!liteguard\.[A-Z]\w*(\.\w+)?$).*")]
 html_theme = "furo"
 html_title = f"Liteguard for Python {release}"
 html_copy_source = False
+html_static_path = ["_static"]
+html_css_files = ["tables.css"]

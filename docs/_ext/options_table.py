@@ -16,16 +16,15 @@ if TYPE_CHECKING:
     from docutils import nodes
     from sphinx.application import Sphinx
 
-HEADER = ("Option", "Default", "Environment variable", "What it sets")
+HEADER = ("Option, environment variable", "Default", "What it sets")
 
 
-def rows() -> list[tuple[str, str, str, str]]:
+def rows() -> list[tuple[str, str, str]]:
     """Return one row for each option, in the order of the code."""
     return [
         (
-            f"`{field.name}`",
+            _names(field.name, *variable_names(field.name)),
             _default(field),
-            ", ".join(f"`{name}`" for name in variable_names(field.name)),
             field.metadata["text"],
         )
         for field in dataclasses.fields(ClientOptions)
@@ -37,6 +36,10 @@ def markdown() -> str:
     rule = ("---",) * len(HEADER)
     lines = [" | ".join(row) for row in (HEADER, rule, *rows())]
     return "\n".join(f"| {line} |" for line in lines)
+
+
+def _names(*names: str) -> str:
+    return ", ".join(f"`{name}`" for name in names)
 
 
 def _default(field: dataclasses.Field[Any]) -> str:
