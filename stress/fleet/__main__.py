@@ -15,13 +15,14 @@ from stress.fleet.tables import tables
 
 _ROOT = Path(__file__).resolve().parents[2]
 _FILE = click.Path(path_type=Path, dir_okay=False)
-_FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
+_FOLDER = click.Path(path_type=Path, file_okay=False)
+_REPORT = _ROOT / "stress" / "report"
 
 
 @click.command()
 @click.option(
     "--hosts",
-    type=int,
+    type=click.IntRange(min=1),
     multiple=True,
     default=[10, 100, 1_000, 10_000, 100_000],
     show_default=True,
@@ -30,13 +31,13 @@ _FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 @click.option(
     "--results",
     type=_FILE,
-    default=_ROOT / "stress" / "report" / "fleet.json",
+    default=_REPORT / "fleet.json",
     help="Where all figures go, as JSON.",
 )
 @click.option(
     "--docs",
     type=_FOLDER,
-    default=_ROOT / "docs",
+    default=_REPORT,
     help="Where the tables (scale-figures.md) and curves (scale-*.svg) go.",
 )
 @click.option("--redraw", is_flag=True, help="Only draw what --results holds.")
@@ -47,6 +48,7 @@ def main(hosts: list[int], results: Path, docs: Path, *, redraw: bool) -> None:
         results.parent.mkdir(parents=True, exist_ok=True)
         results.write_text(json.dumps(figures))
     figures = json.loads(results.read_text())
+    docs.mkdir(parents=True, exist_ok=True)
     (docs / "scale-figures.md").write_text(tables(figures))
     pictures.draw(figures, docs)
 
