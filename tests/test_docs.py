@@ -13,6 +13,7 @@ import pytest
 
 import liteguard
 import liteguard.testing
+from browser import chromium
 from liteguard.cli import build_commands
 from liteguard.options import ClientOptions, variable_names
 
@@ -28,6 +29,10 @@ REFERENCES = {
     "liteguard.integrations.celery.carry_scopes": "celery.md",
     "liteguard.integrations.celery.ScopeCarrier": "celery.md",
 }
+
+TOO_WIDE = """elements => elements
+    .filter(element => element.scrollWidth > element.clientWidth + 1)
+    .map(element => element.innerText.slice(0, 60))"""
 
 
 class Site(NamedTuple):
@@ -70,6 +75,25 @@ def test_search_works_offline(site: Site) -> None:
     assert "://" not in "".join(
         re.findall(r'<script src="(.*?)"', site.page("search.html"))
     )
+
+
+@pytest.mark.timeout(180)
+def test_nothing_stands_beside_the_page(site: Site) -> None:
+    """Each table fits a usual window, each page a phone, and no other host is asked."""
+    wide, asked = [], []
+    with chromium() as browser:
+        page = browser.new_page()
+        page.on("request", lambda request: asked.append(request.url))
+        for file in sorted(site.folder.glob("*.html")):
+            page.goto(file.as_uri())
+            for width, selector in ((1280, ".table-wrapper"), (390, "html")):
+                page.set_viewport_size({"width": width, "height": 900})
+                wide += [
+                    f"{file.name}: {text}"
+                    for text in page.locator(selector).evaluate_all(TOO_WIDE)
+                ]
+    assert wide == []
+    assert [url for url in asked if not url.startswith(("file:", "data:"))] == []
 
 
 @pytest.mark.timeout(180)
