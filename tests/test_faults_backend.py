@@ -7,6 +7,7 @@ import gzip
 import json
 import logging
 import socket
+import ssl
 import struct
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 
@@ -21,7 +22,9 @@ from misbehaving import (
     Answer,
     Handler,
     Server,
+    TLSServer,
     endless,
+    make_certificate,
     ok,
     serving,
 )
@@ -30,6 +33,9 @@ from waiting import until as wait_until
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    # Where a client is to look, who answers there, and what ends the trouble.
+    Way = tuple[str, Server, Callable[[], object]]
 
 GUARDS = [{"name": "open.guard", "adopted": True, "defaultValue": True}]
 BUNDLE = json.dumps({"guards": GUARDS}).encode()
@@ -90,6 +96,9 @@ ILL = {
     **{f"broken: {how}": Ill(answer, REACH) for how, answer in BROKEN.items()},
     "cut before the answer": Ill(reset, REACH),
     "cut after the status": Ill(cut_after(HEAD), REACH),
+    "cut after the headers": Ill(
+        cut_after(HEAD + b"Content-Length: 100\r\n\r\n"), "cannot reach"
+    ),
     "cut in a header": Ill(cut_after(HEAD + b"Content-Le"), REACH),
     "cut in the body": Ill(
         cut_after(HEAD + b"Content-Length: 100\r\n\r\n{"), "cannot reach"
@@ -226,3 +235,87 @@ def test_backend_that_falls_ill_later(
         recover()
         until(lambda: client.status().last_error is None)
     check_story(caplog, "the last bundle: ", case.said, case.level)
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a file with a key and a certificate for loopback."""
+    return make_certificate(tmp_path_factory.mktemp("tls"))
+
+
+@contextlib.contextmanager
+def unresolvable(_: Path) -> Iterator[Way]:
+    """Let the backend's name lead nowhere."""
+    with serving(Server()) as server, pytest.MonkeyPatch.context() as patched:
+        port = server.server_address[1]
+        place = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))
+        yield (
+            f"http://backend.invalid:{port}",
+            server,
+            lambda: patched.setattr(socket, "getaddrinfo", lambda *_, **__: [place]),
+        )
+
+
+@contextlib.contextmanager
+def hanging_up(_: Path) -> Iterator[Way]:
+    """Close each connection once it is there."""
+    with serving(Server()) as server:
+        server.verify_request = lambda *_: False  # type: ignore[method-assign]  # by case
+        yield server.url, server, lambda: vars(server).pop("verify_request")
+
+
+@contextlib.contextmanager
+def refusing_to_shake_hands(certificate: Path) -> Iterator[Way]:
+    """End each connection in the middle of its TLS handshake."""
+    server = TLSServer(certificate)
+    context = server.socket.context  # type: ignore[attr-defined]  # it is wrapped
+
+    def answer(given: object) -> None:
+        context.sni_callback = given
+
+    answer(lambda *_: ssl.ALERT_DESCRIPTION_HANDSHAKE_FAILURE)
+    with serving(server):
+        yield server.url, server, lambda: answer(None)
+
+
+@contextlib.contextmanager
+def untrusted(certificate: Path) -> Iterator[Way]:
+    """Show a certificate that nobody vouches for, until it is replaced."""
+    other = certificate.with_name("other")
+    other.mkdir(exist_ok=True)
+    server = TLSServer(make_certificate(other))
+    context = server.socket.context  # type: ignore[attr-defined]  # it is wrapped
+    with serving(server):
+        yield server.url, server, lambda: context.load_cert_chain(certificate)
+
+
+@pytest.mark.parametrize(
+    ("way", "said"),
+    [
+        (unresolvable, "backend.invalid"),
+        (hanging_up, REACH),
+        (refusing_to_shake_hands, "handshake failure"),
+        (untrusted, "certificate verify failed"),
+    ],
+)
+def test_backend_that_cannot_be_reached(
+    way: Callable[[Path], contextlib.AbstractContextManager[Way]],
+    said: str,
+    certificate: Path,
+    state_dir: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """No request arrives, two lines tell of it, and it ends by itself."""
+    caplog.set_level(logging.INFO)
+    with way(certificate) as (url, server, recover):
+        ill(server, ok(BUNDLE))
+        with running(url, state_dir, ca_bundle=str(certificate)) as client:
+            until(lambda: client.status().refreshes >= 2)
+            assert not client.is_open("open.guard")
+            assert client.is_open("open.guard", fallback=True)
+            assert said in (client.status().last_error or "")
+            assert server.received == []
+            recover()
+            until(lambda: client.is_open("open.guard"))
+            until(lambda: client.status().last_error is None)
+    check_story(caplog, "the fallback: ", said, logging.WARNING)
