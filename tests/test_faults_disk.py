@@ -10,6 +10,8 @@ import itertools
 import logging
 import os
 import shutil
+import socket
+import stat
 import sys
 import tempfile
 import time
@@ -89,6 +91,22 @@ def pipe(path: Path) -> None:
     path.with_name("made").rename(path)
 
 
+def socket_file(path: Path) -> None:
+    """Put a socket there."""
+    folder = os.open(path.parent, os.O_RDONLY)
+    with socket.socket(socket.AF_UNIX) as bound:
+        # The path itself may be longer than one that can be bound to.
+        bound.bind(f"/proc/self/fd/{folder}/made")
+    os.close(folder)
+    path.with_name("made").rename(path)
+
+
+def device(path: Path) -> None:
+    """Put a device there that can be read for ever."""
+    os.mknod(path.with_name("made"), stat.S_IFCHR | 0o600, os.makedev(1, 5))
+    path.with_name("made").rename(path)
+
+
 def link(path: Path) -> None:
     """Put a symbolic link to another file of this user there."""
     path.with_name("made").symlink_to(path.parent.parent / "precious")
@@ -143,6 +161,8 @@ FILES = ["lock", "snapshot", "polls", "flush mark"]
 FOLDERS = ["folder", "journals", "parent"]
 OBSTACLES: list[tuple[str, Callable[[Path], None]]] = [
     *itertools.product(FILES, [directory, pipe, link, second_name, garbage, nothing]),
+    # Whoever is not root can make no devices.
+    *itertools.product(FILES, [socket_file, *([device] if os.geteuid() == 0 else [])]),
     *itertools.product(FOLDERS, [nothing, plain_file, link_to_folder]),
 ]
 
