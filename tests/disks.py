@@ -29,15 +29,17 @@ class SmallDisk:
         self._is_mounted = mounting.returncode == 0
         self._limits = resource.getrlimit(resource.RLIMIT_FSIZE)
 
-    def fill(self) -> None:
-        """Leave no room on it."""
+    def fill(self, spare_bytes: int = 0) -> None:
+        """Leave no room on it, or only so much."""
         if not self._is_mounted:
-            limits = (len(BLOCK), self._limits[1])
+            limits = (spare_bytes or len(BLOCK), self._limits[1])
             resource.setrlimit(resource.RLIMIT_FSIZE, limits)
             return
-        with self._filler.open("wb", buffering=0) as raw, contextlib.suppress(OSError):
-            while raw.write(BLOCK):
-                pass
+        with self._filler.open("wb", buffering=0) as raw:
+            with contextlib.suppress(OSError):
+                while raw.write(BLOCK):
+                    pass
+            raw.truncate(raw.tell() - spare_bytes)
 
     def empty(self) -> None:
         """Make room again."""

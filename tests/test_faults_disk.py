@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Callable
 import pytest
 
 from clients import TOKEN
+from disks import SmallDisk
 from forking import as_ordinary_user, in_child
 from liteguard import LiteguardClient, folder_watch
 from liteguard.host.statedir import StateFolder, open_state_folder
@@ -375,6 +376,64 @@ def test_any_operation_may_fail(
     operations, *wrong = in_child(try_each)
     assert wrong == []
     assert operations > 20
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[SmallDisk]:
+    """Return a disk that a test may fill."""
+    (tmp_path / "disk").mkdir()
+    small = SmallDisk(tmp_path / "disk")
+    yield small
+    small.close()
+
+
+ENOUGH_BYTES = 900_000
+
+
+def test_any_write_may_find_the_disk_full(
+    server: RecordingServer, disk: SmallDisk
+) -> None:
+    """With room for no page, for one, and so on: each trouble is one line."""
+    state = disk.path / "state"
+
+    def live_in(spare_bytes: int) -> list[str]:
+        disk.fill(spare_bytes)
+        logged = Lines()
+        logging.getLogger("liteguard").addHandler(logged)
+        live_once(server, state)
+        logging.getLogger("liteguard").removeHandler(logged)
+        disk.empty()
+        shutil.rmtree(state)
+        return [line.partition(" (")[0].partition(" in ")[0] for line in logged.lines]
+
+    rooms = [*range(0, 32768, 4096), ENOUGH_BYTES]
+    *scarce, ample = in_child(lambda: [live_in(room) for room in rooms])
+    no_snapshot = "liteguard: cannot write the snapshot"
+    no_journal = "liteguard: cannot journal signals"
+    assert len(server.ids()) == len(rooms)
+    assert ample == []
+    assert all(lines in ([no_journal], [no_snapshot, no_journal]) for lines in scarce)
+    # Whoever is not root has a limit for each file, in which a snapshot has its room.
+    assert os.geteuid() != 0 or scarce[0] == [no_snapshot, no_journal]
+
+
+def test_disk_may_be_full_for_a_while(
+    server: RecordingServer, disk: SmallDisk, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Bundles and signals go on, and a line begins the trouble, and one ends it."""
+    caplog.set_level(logging.INFO)
+    server.guards.append({**GUARD, "name": "large.guard", "x": "x" * 100_000})
+    with LiteguardClient(**options(server, disk.path / "state")) as client:
+        until(lambda: client.status().role == "leader")
+        disk.fill()
+        check_is_followed(client, server)
+        disk.empty()
+        until(lambda: "the snapshot can be used again" in caplog.text)
+        check_is_followed(client, server)
+    lines = [m for m in caplog.messages if "leads its host" not in m]
+    assert len([m for m in lines if "cannot write the snapshot" in m]) == 1
+    assert len([m for m in lines if "the snapshot can be used again" in m]) == 1
+    assert len(lines) <= 4, lines
 
 
 class Lines(logging.Handler):
