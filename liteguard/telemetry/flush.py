@@ -170,6 +170,7 @@ class Flusher:
             rest_at: When to rest, in seconds of this thread's processor time.
         """
         self._take_over(self._recorder)
+        self._recorder.journals.try_disk_again()
         self._recorder.drain()
         self._sources.claim()
         try:

@@ -1,7 +1,8 @@
 """One process's journals: the current one, those it has sealed, and their making.
 
 A journal is made at the first record, since many processes never make one. It is
-sealed, and another begun, when its room for texts is used up, and at every fork.
+sealed, and another begun, when its room for texts is used up, and at every fork; and
+one in memory, for which there was no room on disk, after a minute.
 Signals that found no room any more are counted in the current journal, which reports
 them with its next batch.
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import math
 import threading
+import time
 from typing import TYPE_CHECKING, Callable, Optional
 
 from liteguard.process.clock import host_ns
@@ -35,6 +37,8 @@ _LEAST_TEXT_BYTES = 512 * 1024
 _MOST_TEXT_BYTES = 64 * 1024 * 1024
 _MANY_SEALED = 8
 _MAX_SEALED = 50
+# Each try may reserve a file's space and give it back.
+_TRY_DISK_AGAIN_SECONDS = 60.0
 
 
 class Journals:
@@ -81,6 +85,7 @@ class Journals:
         self._recorded_before = 0
         # Lost while there was no journal to count it in.
         self._lost = 0
+        self._try_disk_at = math.inf
         self._trouble = Trouble("liteguard: signals are journalled on disk again")
 
     def begin(self) -> Optional[Journal]:
@@ -115,6 +120,17 @@ class Journals:
             if journal is not None and journal.seal():
                 self._recorded_before += journal.count
                 self._sealed.append(journal.file)
+
+    def try_disk_again(self) -> None:
+        """Seal a journal that found no disk, from time to time: the next may find one.
+
+        Not while an earlier one waits in memory, so that there are two at most.
+        """
+        journal = self.current
+        if journal is None or time.monotonic() < self._try_disk_at:
+            return
+        if [file for file in self.files() if file.path is None] == [journal.file]:
+            self.seal()
 
     def files(self) -> list[JournalFile]:
         """Return this process's journals, the oldest first."""
@@ -192,6 +208,7 @@ class Journals:
         try:
             file = create_journal_file(self._folder, owner, **sizes)
         except OSError as error:
+            self._try_disk_at = time.monotonic() + _TRY_DISK_AGAIN_SECONDS
             self._trouble.begin(
                 "disk",
                 "liteguard: cannot journal signals in %s (%s): they are kept in memory "
@@ -202,6 +219,7 @@ class Journals:
             with contextlib.suppress(OSError):
                 return create_journal_file(None, owner, **sizes)
             return None
+        self._try_disk_at = math.inf
         self._trouble.end()
         return file
 
