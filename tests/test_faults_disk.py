@@ -255,6 +255,31 @@ def test_folder_whose_lock_cannot_be_used_is_passed_over(
     assert (folder.path.parent / "precious").read_text() == "of the user"
 
 
+@pytest.mark.parametrize(
+    ("name", "characters"),
+    [("x" * 300, 300), ("x" * 200, 5000), ("x" * 10, 4080)],
+    ids=["a name", "a path", "a file in it"],
+)
+def test_name_that_does_not_fit_is_passed_over(
+    name: str,
+    characters: int,
+    server: RecordingServer,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """One line says why, and the temporary folder serves."""
+    setting = tmp_path / name
+    while len(str(setting)) < characters:
+        setting /= name
+    with LiteguardClient(**options(server, setting)) as client:
+        check_is_followed(client, server)
+        used = client.status().state_dir or ""
+    assert used.startswith(str(tmp_path / "tmp"))
+    (record,) = caplog.records
+    assert "File name too long" in record.getMessage()
+    assert "set LITEGUARD_STATE_DIR" in record.getMessage()
+
+
 @pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.EIO])
 @pytest.mark.parametrize("when", ["from the start", "under way"])
 def test_file_system_without_locks_leaves_each_process_alone(

@@ -249,6 +249,17 @@ def test_a_file_in_place_of_a_parent_is_refused(tmp_path: Path) -> None:
     assert "Not a directory" in folder.refused
 
 
+def test_a_link_that_leads_nowhere_is_refused_above_the_folder_too(
+    tmp_path: Path, temporary: Path
+) -> None:
+    """It can neither be entered nor made."""
+    (tmp_path / "link").symlink_to(tmp_path / "missing")
+    within = tmp_path / "link" / "within"
+    folder = opened(within)
+    assert folder.path.parent.parent == temporary
+    assert folder.refused == f"{within}: No such file or directory"
+
+
 def test_a_link_in_place_of_the_folder_within_is_refused(state_dir: Path) -> None:
     """The folder of one token is looked at as its parent is."""
     path = opened(state_dir).path

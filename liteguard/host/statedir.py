@@ -16,6 +16,7 @@ import time
 from dataclasses import dataclass
 from functools import partial
 from hashlib import blake2b
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Callable, Optional
 
@@ -241,15 +242,19 @@ def _try_to_lock(folder: Path) -> None:
 
 
 def _make(path: Path) -> None:
-    try:
-        path.mkdir(_OWNER_ONLY)
-    except FileExistsError:
+    with contextlib.suppress(FileNotFoundError):
+        _make_one(path)
         return
-    except FileNotFoundError:
-        # One by one: mkdir(parents=True) would leave the parents to the umask.
-        _make(path.parent)
-        _make(path)
-    else:
+    # One by one: mkdir(parents=True) would leave the parents to the umask.
+    levels = (path, *path.parents)
+    missing = list(takewhile(lambda level: not os.path.lexists(level), levels))
+    for level in reversed(missing):
+        _make_one(level)
+
+
+def _make_one(path: Path) -> None:
+    with contextlib.suppress(FileExistsError):
+        path.mkdir(_OWNER_ONLY)
         # Which the umask may have taken from the owner as well.
         path.chmod(_OWNER_ONLY)
 
