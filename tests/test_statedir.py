@@ -111,6 +111,18 @@ def test_a_relative_setting_does_not_move_with_the_process(
     assert folder.path.parent == tmp_path / "state"
 
 
+def test_a_relative_setting_of_a_process_that_is_nowhere_is_passed_over(
+    tmp_path: Path, temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its working folder may have been deleted, as releases are."""
+    (tmp_path / "release").mkdir()
+    monkeypatch.chdir(tmp_path / "release")
+    (tmp_path / "release").rmdir()
+    folder = opened(Path("state"))
+    assert folder.path.parent.parent == temporary
+    assert folder.refused == "No such file or directory"
+
+
 def test_a_missing_runtime_folder_is_not_made(
     tmp_path: Path, temporary: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -157,14 +157,15 @@ def _folder_name(token: str, backend_url: str, environment: str) -> str:
 
 def _candidates(setting: Optional[str]) -> Iterator[Callable[[], Path]]:
     if setting is not None:
-        yield partial(_in_setting, Path(setting).absolute())
+        yield partial(_in_setting, Path(setting))
     runtime_dir = Path(os.environ.get("XDG_RUNTIME_DIR", ""))
     if runtime_dir.is_absolute():
         yield partial(_in_runtime_dir, runtime_dir)
     yield _in_temporary_folder
 
 
-def _in_setting(path: Path) -> Path:
+def _in_setting(setting: Path) -> Path:
+    path = setting.absolute()
     return _private(path / _own_name() if _is_shared(path) else path)
 
 
