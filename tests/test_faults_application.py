@@ -138,6 +138,11 @@ def test_process_without_descriptors_answers_and_recovers(
     """A server at its limit gets the fallback, and the bundle when it can."""
 
     def starve() -> list[Any]:
+        told: list[str] = []
+        lines = logging.Handler()
+        lines.emit = lambda record: told.append(record.getMessage())  # type: ignore[method-assign]  # all it is for
+        logging.getLogger("liteguard").addHandler(lines)
+        logging.getLogger("liteguard").setLevel(logging.INFO)
         client = LiteguardClient(
             **options(server, state_dir), start_timeout_seconds=0.5
         )
@@ -149,9 +154,17 @@ def test_process_without_descriptors_answers_and_recovers(
         # Without a folder it stands alone; with descriptors it is served.
         until(lambda: client.is_open("open.guard"))
         client.shutdown()
-        return answers
+        return [*answers, *told]
 
-    assert in_child(starve)[0] is False
+    is_open, _, *told = in_child(starve)
+    assert is_open is False
+    assert len(told) == len(set(told)) <= 5
+    assert "no state folder can be shared" in told[0]
+    assert "Too many open files" in told[0]
+    assert told[-1] in {
+        "liteguard: the backend answers again",
+        "liteguard: signals are delivered again",
+    }
 
 
 @pytest.mark.parametrize("jump", [-10 * 365 * 86400.0, 10 * 365 * 86400.0])

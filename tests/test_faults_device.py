@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import subprocess
 from typing import TYPE_CHECKING, Any
@@ -123,6 +124,31 @@ if IS_ROOT:
                 disk.fail()
                 follows(client, server)
             assert "please report" not in caplog.text
+            assert len(caplog.records) <= 6, caplog.text
+        finally:
+            disk.close()
+
+    def test_snapshot_that_cannot_be_read_is_told_and_replaced(
+        server: RecordingServer, folder: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Whoever starts on it asks the backend; a line begins it, and one ends it."""
+        caplog.set_level(logging.INFO)
+        disk = DyingDisk(folder)
+        folder.chmod(0o700)
+        try:
+            with new_client(server, folder) as client:
+                until(lambda: client.status().role == "leader")
+                state = client.status().state_dir
+            caplog.clear()
+            (path,) = folder.glob("*/bundle-1.json")
+            disk.forget(path)
+            disk.fail()
+            with new_client(server, folder) as client:
+                assert client.status().state_dir == state
+                follows(client, server)
+            lines = [m for m in caplog.messages if "leads its host" not in m]
+            assert "Input/output error; keeping the last one" in lines[0]
+            assert lines[1:] == ["liteguard: the snapshot can be used again"]
         finally:
             disk.close()
 

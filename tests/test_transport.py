@@ -527,7 +527,9 @@ def test_a_backend_that_only_hangs_up_is_given_up(
     assert transport.fetch_bundle("").body == b'{"guards":[]}'
 
 
-@pytest.mark.parametrize("how", ["a length that is no number", "an old version"])
+@pytest.mark.parametrize(
+    "how", ["a length that is no number", "an old version", "another type"]
+)
 def test_what_is_odd_and_readable_is_read(
     server: Server, transport: Transport, how: str
 ) -> None:
@@ -535,6 +537,7 @@ def test_what_is_odd_and_readable_is_read(
     data = {
         "a length that is no number": HEAD + b"Content-Length: many\r\n\r\n{}",
         "an old version": b"HTTP/1.0 200 OK\r\n\r\n{}",
+        "another type": HEAD + b"Content-Type: image/png; charset=x\r\n\r\n{}",
     }[how]
     server.answers.append(raw(data))
     assert transport.fetch_bundle("").body == b"{}"
