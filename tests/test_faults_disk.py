@@ -257,7 +257,7 @@ def test_folder_whose_lock_cannot_be_used_is_passed_over(
 
 @pytest.mark.parametrize(
     ("name", "characters"),
-    [("x" * 300, 300), ("x" * 200, 5000), ("x" * 10, 4080)],
+    [("x" * 300, 300), ("x" * 200, 5000), ("x" * 100, 4080)],
     ids=["a name", "a path", "a file in it"],
 )
 def test_name_that_does_not_fit_is_passed_over(
