@@ -67,8 +67,12 @@ class Interruption:
         is_there = code.co_filename.startswith(self._within)
         if not is_there or event not in {"call", "c_return"}:
             return
+        name = getattr(argument, "__name__", "")
+        if name == "__enter__" and sys.version_info >= (3, 14):
+            # There a handler may run between a lock's taking and its block; so it may
+            # in all of the standard library.
+            return
         if self._left == 0:
-            name = getattr(argument, "__name__", "")
             self.place = f"{code.co_filename}:{frame.f_lineno} {event} {name}"
             self._left -= 1
             self._handle()

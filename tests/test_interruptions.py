@@ -9,6 +9,7 @@ import itertools
 import queue
 import random
 import signal
+import sys
 import threading
 import time
 from typing import TYPE_CHECKING, Any, Callable
@@ -288,6 +289,10 @@ def storm(client: LiteguardClient, seconds: float) -> dict[str, Any]:
     }
 
 
+@pytest.mark.skipif(
+    sys.version_info >= (3, 14),
+    reason="there most locks that are interrupted stay held, see docs/operations.md",
+)
 def test_storm_of_signals_leaves_a_client_that_works(
     server: RecordingServer, state_dir: Path
 ) -> None:

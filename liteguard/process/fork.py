@@ -40,7 +40,8 @@ class _Forks:
 
     def __init__(self) -> None:
         self.clients: tuple[weakref.ref[Forkable], ...] = ()
-        self.registration = threading.Lock()
+        # Reentrant: a signal handler that starts a client may run in the middle of it.
+        self.registration = threading.RLock()
         self.has_hooks = False
         # By thread: several may fork at once, and the hook of another library may fork.
         self.begun: dict[int, tuple[float, ...]] = {}
@@ -61,7 +62,7 @@ class _Forks:
             self.begun[thread] = outer
 
     def after_in_child(self) -> None:
-        self.registration = threading.Lock()
+        self.registration = threading.RLock()
         self.begun = {}
         for client in self._living():
             self._guarded(client.reset_after_fork)
