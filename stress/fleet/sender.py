@@ -42,7 +42,9 @@ def busy_flusher(
         send()
 
     unadopted.count("some.guard", 0.0)
-    journals = types.SimpleNamespace(files=list, forget_delivered=lambda: None)
+    journals = types.SimpleNamespace(
+        files=list, forget_delivered=lambda: None, try_disk_again=lambda: None
+    )
     recorder: Any = types.SimpleNamespace(
         journals=journals, drain=lambda: None, buffered=0
     )
