@@ -29,6 +29,8 @@ FENCE = re.compile(
 SOCKET = re.compile(r"127\.0\.0\.1:(\d{4,5})")
 COMMAND_SECONDS = 60.0
 AGAIN_SECONDS = 5.0
+# A worker that uWSGI has just forked hears no signal: it is killed after a minute.
+END_SECONDS = 90.0
 BACKEND = "liteguard dev"
 BACKEND_PORT = "8420"
 
@@ -205,7 +207,7 @@ class Walk:
     def _stop(self, command: str) -> None:
         server, log = self._servers.pop(command)
         try:
-            until(lambda: self._has_ended(server), log.read_text)
+            until(lambda: self._has_ended(server), log.read_text, seconds=END_SECONDS)
         finally:
             server.kill()
             server.wait()
