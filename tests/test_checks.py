@@ -296,7 +296,7 @@ INTERRUPTED = """
 import signal
 from liteguard import LiteguardClient
 
-client = LiteguardClient(flush_size=100_000)
+client = LiteguardClient(flush_size=5_000)
 client.start()
 # Added to at once: the handler may interrupt itself as well.
 made = [], []
