@@ -14,13 +14,7 @@ from stress.suite.servers import celery
 if TYPE_CHECKING:
     from stress.suite.stage import Stage
 
-PROMISES = (
-    promises.one_poller(),
-    promises.follows(),
-    promises.none_lost(),
-    promises.answers_right(),
-    promises.harmless(),
-)
+PROMISES = promises.USUAL
 
 
 def play(stage: Stage) -> None:

@@ -16,13 +16,7 @@ if TYPE_CHECKING:
     from stress.suite.stage import Stage
 
 EVERY_SECONDS = 2.0
-PROMISES = (
-    promises.one_poller(),
-    promises.follows(),
-    promises.none_lost(),
-    promises.answers_right(),
-    promises.harmless(),
-)
+PROMISES = promises.USUAL
 
 
 def play(stage: Stage) -> None:

@@ -151,3 +151,7 @@ def steady() -> Promise:
             for name, grown in seen.growth().items()
         ),
     )
+
+
+USUAL = (one_poller(), follows(), none_lost(), answers_right(), harmless())
+"""What is promised where nothing else is said."""
