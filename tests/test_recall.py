@@ -367,3 +367,16 @@ def test_name_that_is_no_text_is_refused(
         for _ in range(3):
             with pytest.raises(TypeError, match="name must be a str"):
                 client.is_open(name)
+
+
+def test_readings_are_left_out_of_the_checks_that_say_so(
+    server: RecordingServer, state_dir: Path
+) -> None:
+    """Also right after a check at the same place that had some."""
+    said = [None, True, None, True, True]
+    with client_of(server, state_dir) as client:
+        scope = client.create_scope(plan="pro")
+        for disabled in said:
+            assert scope.is_open("some.guard", disable_measurement=disabled)
+        assert client.flush_signals()
+    assert ["measurement" in s for s in server.signals()] == [not one for one in said]
