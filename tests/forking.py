@@ -13,7 +13,6 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, NoReturn
 
-from conftest import own_threads
 from waiting import until
 
 if TYPE_CHECKING:
@@ -117,7 +116,11 @@ def fork_a_parked_process() -> int:
 
 
 def fork_between_rounds() -> int:
-    """Fork without hooks while the threads of the package are asleep."""
+    """Fork without hooks while all other threads are asleep.
+
+    One that waits for the interpreter, be it a test server's, would leave the
+    interpreter's own lock unusable in the child.
+    """
     before = _look_at_threads()
     until(lambda: _look_at_threads() != before)
     until(_are_threads_asleep)
@@ -132,14 +135,18 @@ def _are_threads_asleep() -> bool:
 
 
 def _look_at_threads() -> list[str]:
-    """Return of each thread of the package its state and how often it was switched."""
+    """Return of each other thread its state and how often it was switched."""
     tasks = Path("/proc/self/task")
-    statuses = [tasks / str(thread.native_id) / "status" for thread in own_threads()]
+    others = set(tasks.iterdir()) - {tasks / str(threading.get_native_id())}
+    lines = []
+    for task in sorted(others):
+        # One that ends meanwhile is missing in the next look.
+        with contextlib.suppress(OSError):
+            lines += (task / "status").read_text().splitlines()
     return [
         line
-        for status in statuses
-        for line in status.read_text().splitlines()
-        if line.startswith(("State", "voluntary", "nonvoluntary"))
+        for line in lines
+        if line.startswith(("Pid", "State", "voluntary", "nonvoluntary"))
     ]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import http.server
 import json
+import socket
 import threading
 from collections import deque
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 HELD_SECONDS = 30.0
-LOOK_SECONDS = 0.01
 
 
 class Request(NamedTuple):
@@ -61,9 +61,8 @@ class RecordingServer:
         self._answers: deque[Answer] = deque()
         self._server = _Server(("127.0.0.1", 0), _Handler)
         self._server.recording = self
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, args=(LOOK_SECONDS,)
-        )
+        self._is_closed = False
+        self._thread = threading.Thread(target=self._serve)
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
 
     def __enter__(self) -> RecordingServer:
@@ -77,10 +76,18 @@ class RecordingServer:
 
     def close(self) -> None:
         """End early, so that connections are refused."""
+        if self._is_closed:
+            return
         self.may_answer.set()
-        self._server.shutdown()
+        self._is_closed = True
+        socket.create_connection(("127.0.0.1", self._server.server_port)).close()
         self._thread.join()
         self._server.server_close()
+
+    def _serve(self) -> None:
+        # Without a look at the time: a test that forks waits until all threads sleep.
+        while not self._is_closed:
+            self._server.handle_request()
 
     def answer(self, *statuses: int, **headers: str) -> None:
         """Answer the next signals and observations so; later ones are accepted."""
