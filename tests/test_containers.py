@@ -106,6 +106,23 @@ def test_container_with_a_clock_of_its_own_keeps_the_hosts_rhythm(
     assert len(server.to("guards")) == 1
 
 
+@pytest.mark.parametrize("seconds", [50_000, -100])
+def test_containers_with_clocks_of_their_own_share_limits(
+    seconds: int, server: RecordingServer, state_dir: Path
+) -> None:
+    """What one has counted counts for the other, whose clock says another time."""
+    offset = ("--time", "--boottime", str(seconds), *PIDS)
+    with (
+        container(server.url, state_dir, *PIDS, **FAST) as here,
+        container(server.url, state_dir, *offset, **FAST) as there,
+    ):
+        opened = here.call("check", "limited.guard", 2)
+        opened += there.call("check", "limited.guard", 2)
+        opened += here.call("check", "limited.guard", 2)
+        opened += there.call("check", "limited.guard", 2)
+    assert opened == [True] * 5 + [False] * 3
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
@@ -126,3 +143,9 @@ def test_clock_of_the_host_goes_on_with_the_monotonic_one() -> None:
     before = time.monotonic_ns()
     assert before <= clock.host_ns() <= time.monotonic_ns()
     assert abs(clock.host_seconds() - time.monotonic()) < 1.0
+
+
+def test_clock_for_limits_goes_on_while_the_machine_is_suspended() -> None:
+    """It is the kernel's time since the boot."""
+    before = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+    assert before <= clock.host_boot_ns() <= time.clock_gettime_ns(time.CLOCK_BOOTTIME)

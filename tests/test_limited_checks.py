@@ -212,7 +212,7 @@ def test_a_deleted_folder_costs_no_more_than_a_moment(
     with running(limited, state_dir) as client:
         assert opened(client, 10) == 10
         shutil.rmtree(state_dir)
-        until(lambda: list(state_dir.rglob("limits-1-guards-*")))
+        until(lambda: list(state_dir.rglob("limits-2-guards-*")))
         rounds = client.status().refreshes
         until(lambda: client.status().refreshes > rounds + 1)
         assert in_child(lambda: opened(client)) == 20

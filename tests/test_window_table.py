@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from liteguard.host import stripes
+from liteguard.host import rate_limits, stripes
 from liteguard.host.stripes import lock_count
 from liteguard.host.window_files import own_memory
 from liteguard.host.window_table import Shape, WindowTable
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 SECOND = 1_000_000_000
-SHAPE = Shape(stripes=2, windows=4, ring=60)
+SHAPE = Shape(stripes=2, windows=4, exact=60, shared=60)
 
 
 class Clock:
@@ -94,7 +94,7 @@ def test_the_window_slides(table: WindowTable, clock: Clock, limit: int) -> None
 def test_what_was_used_comes_back_within_a_millisecond(
     table: WindowTable, clock: Clock
 ) -> None:
-    """Up to the size of the ring a minute is a minute, however it is cut."""
+    """A minute is a minute, however it is cut."""
     for _ in range(60):
         assert admitted(table, 60, 2) <= 2
         clock.wait(0.5)
@@ -146,19 +146,59 @@ def test_a_minute_is_as_long_as_is_said(
         clock.wait(longest)
 
 
-def test_many_random_calls_agree_with_a_simple_count(clock: Clock) -> None:
-    """For limits up to the ring the answers are exactly those of a list of times."""
+@pytest.mark.parametrize(("limit", "longest_ms"), [(8, 2500), (900, 25)])
+def test_many_random_calls_agree_with_a_simple_count(
+    clock: Clock, limit: int, longest_ms: int
+) -> None:
+    """The answers are exactly those of a list of times for each key."""
     chance = random.Random(7)  # noqa: S311  a test that can be repeated
-    table = table_of(clock, Shape(1, 8, 60))
-    times: dict[int, list[int]] = {n: [] for n in range(5)}
-    for _ in range(5000):
-        clock.now = (clock.now // 1_000_000 + chance.randrange(2500)) * 1_000_000
+    table = table_of(clock, Shape(1, 8, 8 * 1024, 10))
+    times: dict[int, deque[int]] = {n: deque() for n in range(5)}
+    for _ in range(20_000):
+        clock.now = (clock.now // 1_000_000 + chance.randrange(longest_ms)) * 1_000_000
         number = chance.randrange(5)
-        recent = [one for one in times[number] if one > clock.now - 60 * SECOND]
-        fits = len(recent) < 8
-        count = table.take(key(number), 8, consumes=True)
+        recent = times[number]
+        while recent and recent[0] <= clock.now - 60 * SECOND:
+            recent.popleft()
+        fits = len(recent) < limit
+        count = table.take(key(number), limit, consumes=True)
         assert count == (fits, len(recent) + 1)
-        times[number] = [*recent, clock.now] if fits else recent
+        if fits:
+            recent.append(clock.now)
+
+
+@pytest.mark.parametrize("limit", [513, 50_000])
+def test_any_limit_of_a_whole_guard_is_exact(clock: Clock, limit: int) -> None:
+    """To the millisecond, also where somebody asks in each one."""
+    table = table_of(clock, rate_limits.SHAPES["guards"])
+    clock.now = 10**12
+    for millisecond in range(90_000):
+        expected = millisecond % 60_000 < limit
+        assert table.take(key(0), limit, consumes=True).fits is expected
+        clock.wait(0.001)
+
+
+def test_a_log_never_overflows(clock: Clock) -> None:
+    """However many windows share it, and however much is asked of them."""
+    chance = random.Random(7)  # noqa: S311  a test that can be repeated
+    shape = Shape(1, 8, 40, 12)
+    table = table_of(clock, shape)
+    longest = 0
+    for _ in range(10_000):
+        clock.wait(chance.choice((0.0, 0.001, 0.03, 0.03, 2.0)))
+        table.take(key(chance.randrange(8)), 10**6, consumes=True)
+        entries = log_of(table)
+        longest = max(longest, len(entries))
+        assert entries == sorted(entries)
+    assert shape.exact < longest <= shape.log
+
+
+def log_of(table: WindowTable) -> list[int]:
+    """Return until when each entry of the first stripe's log counts."""
+    state_at, size = table._state_of(0), table._log_size
+    first, length = divmod(table._words[state_at], 1 << 32)
+    log = table._words[state_at + table._log :][:size].tolist()
+    return [log[(first + place) % size] >> 24 for place in range(length)]
 
 
 def test_looking_uses_nothing_up(table: WindowTable) -> None:
@@ -234,7 +274,7 @@ def test_a_window_that_is_used_anew_remembers_nothing(
     clock: Clock, windows: int
 ) -> None:
     """A key gets all of its limit, whatever was counted in its place before."""
-    table = table_of(clock, Shape(1, windows, 10))
+    table = table_of(clock, Shape(1, windows, 10 * windows, 10))
     for number in range(windows * 5):
         if number % windows == 0:
             clock.wait(60.001)
@@ -285,7 +325,7 @@ def held_by_another_thread(table: WindowTable) -> Iterator[None]:
         assert region is not None
         entered.set()
         leave.wait(20)
-        table._stripes.release(region)
+        table._stripes.release(region, is_whole=True)
 
     thread = threading.Thread(target=hold)
     thread.start()
@@ -325,6 +365,45 @@ def test_a_check_may_interrupt_another_of_its_own_thread(clock: Clock) -> None:
     assert mine.take(key(0), 5, consumes=True) == (True, 2)
     assert nested == [True]
     assert admitted(mine, 5, 5) == 3
+
+
+class Interrupted:
+    """Words that a signal handler raises at, instead of a certain write."""
+
+    def __init__(self, words: Any, number: int) -> None:
+        self._words = words
+        self._left = number
+
+    def __getitem__(self, place: Any) -> Any:
+        """Read."""
+        return self._words[place]
+
+    def __setitem__(self, place: Any, word: int) -> None:
+        """Write, unless it is time."""
+        self._left -= 1
+        if self._left == -1:
+            raise TimesUp
+        self._words[place] = word
+
+
+@pytest.mark.parametrize("number", range(7))
+@pytest.mark.parametrize("before", [0, 1, 3])
+def test_who_is_interrupted_in_the_middle_leaves_nothing_torn(
+    table: WindowTable, clock: Clock, number: int, before: int
+) -> None:
+    """At whichever write it was; and a minute later nothing of it is left."""
+    assert admitted(table, 5, before) == before
+    clock.wait(0.001 * (before > 1))
+    words = table._words
+    trap: Any = Interrupted(words, number)
+    table._words = table._stripes._words = trap
+    with contextlib.suppress(TimesUp):
+        table.take(key(0), 5, consumes=True)
+    table._words = table._stripes._words = words
+    counted = 5 - before - admitted(table, 5, 9)
+    assert counted == 0 or (counted == 1 and number > 3)
+    clock.wait(60.001)
+    assert admitted(table, 5, 9) == 5
 
 
 def test_what_is_raised_while_a_stripe_is_moved_is_what_arrives(

@@ -16,7 +16,8 @@ from liteguard.errors import StateFolderError
 from liteguard.host.partitions import Digests, partition_values, shown
 from liteguard.host.stripes import lock_count
 from liteguard.host.window_files import SharedTable, open_table, own_memory
-from liteguard.host.window_table import Count, Shape, WindowTable, host_clock
+from liteguard.host.window_table import Count, Shape, WindowTable
+from liteguard.process.clock import host_boot_ns
 from liteguard.process.logs import Trouble
 from liteguard.process.shared_locks import ThreadLocks
 
@@ -29,9 +30,12 @@ if TYPE_CHECKING:
 
     Limit = Union[RateLimit, DryRunRateLimit]
 
-# 3 MiB for limits of whole guards, exact up to 512 a minute; 16 MiB for partitions,
-# exact up to 60 a minute each. Above, a minute may last 0.2 and 1.8 % longer.
-SHAPES = {"guards": Shape(16, 32, 512), "partitions": Shape(512, 64, 60)}
+# A minute has 60,000 milliseconds, and an entry stands for all answers of one: a guard
+# that is alone in its stripe is counted exactly, whatever its limit. 12 and 18 MiB.
+SHAPES = {
+    "guards": Shape(stripes=16, windows=32, exact=60 * 1024, shared=128),
+    "partitions": Shape(stripes=128, windows=256, exact=8 * 1024, shared=32),
+}
 
 _MOST_DESCRIBED = 10_000
 # Each try may reserve a file's space and give it back.
@@ -70,7 +74,7 @@ class RateLimits:
         clock: Nanoseconds, the same for all processes of the host.
     """
 
-    def __init__(self, secret: str, *, clock: Callable[[], int] = host_clock) -> None:
+    def __init__(self, secret: str, *, clock: Callable[[], int] = host_boot_ns) -> None:
         self._digests = Digests(secret)
         self._clock = clock
         self._folder: Optional[Path] = None

@@ -3,13 +3,17 @@
 A stripe lies in a region of the memory, and a directory says in which. Whoever waits in
 vain for a region's lock, because its holder is stopped, moves the stripe into a spare
 region. The holder, should it go on, sees afterwards that what it wrote counts no more.
+
+A region's turns are odd from when it is taken until a change of it is whole. Who finds
+them odd mends the region first: its last holder died, was interrupted, or was copied in
+the middle of a change.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Callable, Optional, Protocol
 
-from liteguard.process.shared_locks import LOCK_BYTES, Grip
+from liteguard.process.shared_locks import LOCK_BYTES
 
 if TYPE_CHECKING:
     import mmap
@@ -18,7 +22,7 @@ HEADER_BYTES = 8192
 """What the memory begins with: whose it is, and the directory."""
 
 LOCK_WORDS = 16
-"""What a region begins with: its lock, and how often that was taken."""
+"""What a region begins with: its lock, and its turns."""
 
 SPARES = 8
 """How many processes may be stopped with a lock in their hands, and harm nobody."""
@@ -38,7 +42,7 @@ _MOST_TRIES = 3
 class Locks(Protocol):
     """A row of locks."""
 
-    def acquire(self, index: int, wait_seconds: float) -> Grip:
+    def acquire(self, index: int, wait_seconds: float) -> bool:
         """Take a lock, waiting for *wait_seconds* at most."""
 
     def release(self, index: int) -> None:
@@ -54,7 +58,7 @@ class Stripes:
         count: How many stripes there are, at most 512.
         region_words: How large a region is, with what it begins with.
         locks: As many as `lock_count` says.
-        mend: Called with a region, its lock held, whose last holder died.
+        mend: Called with a region, its lock held, that may be torn.
     """
 
     def __init__(
@@ -95,26 +99,30 @@ class Stripes:
         for _ in range(_MOST_TRIES):
             region = self._region_of(stripe)
             try:
-                grip = self._acquire(region, 0.0)
-                turns = self._turns(region) if grip is Grip.REFUSED else 0
-                if grip is Grip.REFUSED:
-                    grip = self._acquire(region, _LONGEST_WAIT_SECONDS)
-                if grip is Grip.ORPHANED:
-                    self._mend(region)
+                if self._acquire(region, 0.0):
+                    return region
+                turns = self._turns(region)
+                if self._acquire(region, _LONGEST_WAIT_SECONDS):
+                    return region
             except BaseException:
                 # A signal handler has raised: nobody would release it any more.
-                self.release(region)
+                self.release(region, is_whole=False)
                 raise
-            if grip is not Grip.REFUSED:
-                return region
             is_stopped = self._turns(region) == turns
             if is_stopped and not self._move(stripe, region):
                 return None
         return None
 
-    def release(self, region: int) -> None:
-        """Release the lock of *region*, if there is one and this thread holds it."""
+    def release(self, region: int, *, is_whole: bool) -> None:
+        """Release the lock of *region*, if there is one and this thread holds it.
+
+        Args:
+            region: Which one.
+            is_whole: ``False`` after an interruption: the next holder has to mend it.
+        """
         if region < self._regions:
+            if is_whole:
+                self._words[_FIRST_TURNS + region * self._region_words] += 1
             self._locks.release(region)
 
     def _region_of(self, stripe: int) -> int:
@@ -130,19 +138,20 @@ class Stripes:
             return 0
         return self._words[_FIRST_TURNS + region * self._region_words]
 
-    def _acquire(self, region: int, wait_seconds: float) -> Grip:
-        if region >= self._regions:
-            return Grip.REFUSED
-        grip = self._locks.acquire(region, wait_seconds)
-        if grip is not Grip.REFUSED:
-            turns_at = _FIRST_TURNS + region * self._region_words
-            self._words[turns_at] = (self._words[turns_at] + 1) % _HALF
-        return grip
+    def _acquire(self, region: int, wait_seconds: float) -> bool:
+        if region >= self._regions or not self._locks.acquire(region, wait_seconds):
+            return False
+        turns_at = _FIRST_TURNS + region * self._region_words
+        turns = self._words[turns_at]
+        if turns & 1:
+            self._mend(region)
+        self._words[turns_at] = (turns + 1 | 1) % _HALF
+        return True
 
     def _move(self, stripe: int, region: int) -> bool:
         """Move *stripe* out of *region*, and return whether it is elsewhere by now."""
         mover = self._regions
-        if self._locks.acquire(mover, _MOVE_SECONDS) is Grip.REFUSED:
+        if not self._locks.acquire(mover, _MOVE_SECONDS):
             return False
         try:
             self._finish_move()
@@ -186,6 +195,8 @@ class Stripes:
         start, to = 8 * self.start_of(region), 8 * self.start_of(spare)
         begin, end = 8 * LOCK_WORDS, 8 * self._region_words
         self._memory[to + begin : to + end] = self._memory[start + begin : start + end]
+        # The holder may have been in the middle of a change, or have gone on meanwhile.
+        words[_FIRST_TURNS + spare * self._region_words] |= 1
         words[place] = spare ^ stripe
         words[_MOVE_WORD] = 0
 
@@ -193,7 +204,7 @@ class Stripes:
         used = {self._region_of(stripe) for stripe in range(self._count)}
         for region in range(self._regions):
             is_free = region not in used
-            if is_free and self._locks.acquire(region, 0.0) is not Grip.REFUSED:
+            if is_free and self._locks.acquire(region, 0.0):
                 return region
         return None
 

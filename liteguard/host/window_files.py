@@ -15,23 +15,25 @@ import secrets
 import struct
 import time
 from hashlib import blake2b
-from pathlib import Path
-from typing import Callable, NamedTuple, Optional
+from typing import TYPE_CHECKING, Callable, NamedTuple, Optional
 
 from liteguard.errors import StateFolderError
 from liteguard.host.descriptors import OwnDescriptor
 from liteguard.host.stripes import HEADER_BYTES, lock_count
-from liteguard.host.window_table import Shape, WindowTable, host_clock
+from liteguard.host.window_table import Shape, WindowTable
+from liteguard.process.clock import host_boot_ns, is_told
 from liteguard.process.identity import boot_id
 from liteguard.process.shared_locks import SharedLocks, require_locks
 from liteguard.telemetry.journal_folder import mapped
 from liteguard.telemetry.reserving import reserves_space
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 _MAGIC = b"LGWINDOW"
-_HEADER = struct.Struct("@8s16sQQQ")
+_HEADER = struct.Struct("@8s16sQQQQ")
 _OLD_SECONDS = 24 * 3600.0
 _FRESH_SECONDS = 3600.0
-_TIME_NAMESPACE = Path("/proc/self/ns/time")
 
 
 class SharedTable(NamedTuple):
@@ -71,7 +73,7 @@ def open_table(
     shape: Shape,
     *,
     earlier: Optional[SharedTable] = None,
-    clock: Callable[[], int] = host_clock,
+    clock: Callable[[], int] = host_boot_ns,
 ) -> SharedTable:
     """Open the table *kind* of a state folder, making it if it is not there.
 
@@ -99,7 +101,7 @@ def open_table(
             f"a full disk would end processes that map files of {folder}: set "
             "LITEGUARD_STATE_DIR to a folder on tmpfs, ext4 or XFS"
         )
-    path = folder / f"limits-1-{kind}-{boot[:8]}"
+    path = folder / f"limits-2-{kind}-{boot[:8]}"
     with contextlib.suppress(FileNotFoundError):
         return _open(path, shape, clock)
     _make(path, shape, earlier)
@@ -116,7 +118,8 @@ def _open(path: Path, shape: Shape, clock: Callable[[], int]) -> SharedTable:
         file.close()
     if memory[: _HEADER.size] != _header(shape):
         raise StateFolderError(
-            f"{path} was made with another C library or clock, in another container"
+            f"{path} was made with another C library, in another container, or where "
+            "/proc does not tell the host's clock"
         )
     windows = WindowTable(memory, shape, _locks(memory, shape), clock)
     return SharedTable(windows, path, file.status, memory)
@@ -161,10 +164,7 @@ def _remove_old(path: Path) -> None:
 
 def _header(shape: Shape) -> bytes:
     """Return what a file that this process can share begins with."""
-    try:
-        clock = str(_TIME_NAMESPACE.readlink())
-    except OSError:
-        clock = ""
+    clock = "" if is_told() else "untold"
     what = "\n".join((boot_id(), clock, platform.machine(), *platform.libc_ver()[:1]))
     tag = blake2b(what.encode(), digest_size=16).digest()
     return _HEADER.pack(_MAGIC, tag, *shape)

@@ -1,32 +1,33 @@
 """Sliding windows of a minute, one per key, in memory that processes may share.
 
-A window is a ring of words, each of them a time and how many open answers count until
-then. A change becomes valid by the write of one word, so that a process that dies
-leaves nothing torn.
+The windows of a stripe write their open answers into one log: whose each is, and until
+when it counts. A log has room for thousands of them, whichever windows they are of, so
+that each limit is exact. The log alone is the truth: what a process that died in the
+middle of a change has left of the totals is counted again.
 """
 
 from __future__ import annotations
 
-import time
+from collections import Counter
 from typing import TYPE_CHECKING, Callable, NamedTuple, Optional
 
 from liteguard.host.stripes import LOCK_WORDS, Locks, Stripes, memory_size
 
 if TYPE_CHECKING:
     import mmap
+    from collections.abc import Iterator
 
 WINDOW_MS = 60_000
 DIGEST_BYTES = 16
-_COUNT_BITS = 24
-_MOST_IN_WORD = (1 << _COUNT_BITS) - 1
-# A window's state: how many answers count, where its ring begins, how long it is.
-_TOTAL_SHIFT = 24
-_FIRST_SHIFT = 12
-_MASK = (1 << _FIRST_SHIFT) - 1
-_LARGEST_TOTAL = (1 << (64 - _TOTAL_SHIFT)) - 1
 _MOST_TRIES = 3
-# Shared by the processes of a host, and goes on while the machine is suspended.
-_CLOCK = getattr(time, "CLOCK_BOOTTIME", getattr(time, "CLOCK_MONOTONIC", None))
+# An entry of the log: when it ends, in milliseconds, its window, and how many it is.
+_END_SHIFT = 24
+_COUNT_BITS = 14
+_MOST_IN_ENTRY = (1 << _COUNT_BITS) - 1
+_WINDOW_AND_COUNT = (1 << _END_SHIFT) - 1
+# The state of a log: where it begins, and how many entries it has.
+_FIRST_SHIFT = 32
+_LENGTH_MASK = (1 << _FIRST_SHIFT) - 1
 
 
 class Shape(NamedTuple):
@@ -34,19 +35,26 @@ class Shape(NamedTuple):
 
     Args:
         stripes: A power of two, at most 512.
-        windows: How many keys each stripe has room for.
-        ring: How many times a window keeps, at most 4,095. A limit up to this is
-            counted exactly; above it answers share times, that many in a minute.
+        windows: How many keys each stripe has room for, at most 1,024.
+        exact: How many open answers of a minute a stripe counts exactly.
+        shared: How many more there is room for of each window, whose times are
+            rounded up so that no more are needed.
     """
 
     stripes: int
     windows: int
-    ring: int
+    exact: int
+    shared: int
+
+    @property
+    def log(self) -> int:
+        """How many entries the log of a stripe has room for."""
+        return self.exact + self.windows * self.shared
 
     @property
     def region_words(self) -> int:
-        """The size of a stripe: lock, digests, last times, states and rings."""
-        return LOCK_WORDS + self.windows * (4 + self.ring)
+        """The size of a stripe: lock, state, digests, three words a window, log."""
+        return LOCK_WORDS + 1 + 5 * self.windows + self.log
 
     @property
     def size(self) -> int:
@@ -66,9 +74,6 @@ class Count(NamedTuple):
     fits: bool
     number: Optional[int]
 
-
-Place = tuple[int, int, int]
-"""In which words a window's last time and its state lie, and its ring begins."""
 
 _UNKNOWN = Count(fits=False, number=None)
 
@@ -90,9 +95,15 @@ class WindowTable:
         self._words = memoryview(memory).cast("Q")
         self._shape = shape
         self._clock = clock
+        self._log_size = shape.log
+        self._grid_ms = -(-WINDOW_MS // (shape.shared - 2))
         self._digests_bytes = DIGEST_BYTES * shape.windows
-        self._ends_word = LOCK_WORDS + self._digests_bytes // 8
-        self._grid_ms = -(-WINDOW_MS // (shape.ring - 2))
+        # Where they begin, counted from the state: until when each window is in use,
+        # how many answers count in it, where its last entry is, and the log.
+        self._ends = 1 + 2 * shape.windows
+        self._totals = self._ends + shape.windows
+        self._newest = self._totals + shape.windows
+        self._log = self._newest + shape.windows
         self._stripes = Stripes(
             memory,
             self._words,
@@ -120,120 +131,135 @@ class WindowTable:
             region = self._stripes.hold(stripe)
             if region is None:
                 return _UNKNOWN
+            is_whole = False
             try:
                 count = self._take(region, digest, limit, consumes=consumes)
+                is_whole = True
                 # If others had to go on without us, they know nothing of our answer.
                 if self._stripes.is_at(stripe, region):
                     return count
             finally:
-                self._stripes.release(region)
+                self._stripes.release(region, is_whole=is_whole)
         return _UNKNOWN
 
     def _take(self, region: int, digest: bytes, limit: int, *, consumes: bool) -> Count:
-        # Read now and not before: so the times in a window never run backwards.
+        # Read now and not before: so the times in a log never run backwards.
         now_ns = self._clock()
         now_ms = now_ns // 1_000_000
-        place = self._find(region, digest)
-        if place is None:
+        state_at = self._state_of(region)
+        self._expire(state_at, now_ms)
+        window = self._find(state_at, digest)
+        if window is None:
             if not consumes:
                 return Count(True, 1)  # noqa: FBT003  a tuple's first place
-            place = self._claim(region, digest, now_ms)
-            if place is None:
+            window = self._claim(state_at, digest, now_ms)
+            if window is None:
                 return _UNKNOWN
-        state = self._expire(place, now_ms)
-        total = state >> _TOTAL_SHIFT
-        fits = total < limit and total < _LARGEST_TOTAL
+        total = self._words[state_at + self._totals + window]
+        fits = total < limit
         if fits and consumes:
-            self._count(place, state, self._end(now_ns, limit))
+            self._count(state_at, window, WINDOW_MS - (-now_ns // 1_000_000))
         return Count(fits, total + 1)
 
-    def _end(self, now_ns: int, limit: int) -> int:
-        """Return until when an answer of now counts: a minute, and never less."""
-        end = -(-now_ns // 1_000_000) + WINDOW_MS
-        if limit > self._shape.ring:
-            end = -(-end // self._grid_ms) * self._grid_ms
-        return end
+    def _state_of(self, region: int) -> int:
+        return self._stripes.start_of(region) + LOCK_WORDS
 
-    def _find(self, region: int, digest: bytes) -> Optional[Place]:
-        start = 8 * (self._stripes.start_of(region) + LOCK_WORDS)
+    def _find(self, state_at: int, digest: bytes) -> Optional[int]:
+        start = 8 * (state_at + 1)
         at = self._memory.find(digest, start, start + self._digests_bytes)
-        return None if at < 0 else self._place(region, (at - start) // DIGEST_BYTES)
+        return None if at < 0 else (at - start) // DIGEST_BYTES
 
-    def _claim(self, region: int, digest: bytes, now_ms: int) -> Optional[Place]:
+    def _claim(self, state_at: int, digest: bytes, now_ms: int) -> Optional[int]:
         """Give *digest* a window that nobody has used for a minute, if there is one."""
-        first = self._stripes.start_of(region) + LOCK_WORDS
-        ends_at = first + self._digests_bytes // 8
+        ends_at = state_at + self._ends
         ends = self._words[ends_at : ends_at + self._shape.windows].tolist()
         for window, end in enumerate(ends):
             if end <= now_ms:
-                place = self._place(region, window)
-                self._words[place[1]] = 0
-                at = 8 * first + DIGEST_BYTES * window
+                at = 8 * (state_at + 1) + DIGEST_BYTES * window
                 self._memory[at : at + DIGEST_BYTES] = digest
-                return place
+                return window
         return None
 
-    def _place(self, region: int, window: int) -> Place:
-        windows = self._shape.windows
-        end_at = self._stripes.start_of(region) + self._ends_word + window
-        ring_at = end_at - window + 2 * windows + window * self._shape.ring
-        return end_at, end_at + windows, ring_at
-
-    def _expire(self, place: Place, now_ms: int) -> int:
-        """Let go of what no longer counts, and return the state that is left."""
-        words, ring = self._words, self._shape.ring
-        _, state_at, ring_at = place
-        state = before = words[state_at]
-        while state & _MASK:
-            first = (state >> _FIRST_SHIFT) & _MASK
-            word = words[ring_at + first]
-            if word >> _COUNT_BITS > now_ms:
-                break
-            total = max(0, (state >> _TOTAL_SHIFT) - (word & _MOST_IN_WORD))
-            state = _state(total, (first + 1) % ring, (state & _MASK) - 1)
-        if not state & _MASK:
-            state = 0
-        if state != before:
-            words[state_at] = state
-        return state
-
-    def _count(self, place: Place, state: int, end: int) -> None:
-        words, ring = self._words, self._shape.ring
-        end_at, state_at, ring_at = place
-        total, first = state >> _TOTAL_SHIFT, (state >> _FIRST_SHIFT) & _MASK
-        length = state & _MASK
-        newest_at = ring_at + (first + length - 1) % ring
-        newest = words[newest_at] if length else 0
-        if length == ring or (newest >> _COUNT_BITS >= end):
-            # The total first: who dies in between has counted too much, not too little.
-            words[state_at] = _state(total + 1, first, length)
-            counted = min((newest & _MOST_IN_WORD) + 1, _MOST_IN_WORD)
-            end = max(end, newest >> _COUNT_BITS)
-            words[newest_at] = end << _COUNT_BITS | counted
-            words[end_at] = end
+    def _count(self, state_at: int, window: int, end: int) -> None:
+        """Count an answer that ends at *end*, in milliseconds, or a little later."""
+        words, size, log_at = self._words, self._log_size, state_at + self._log
+        first, length = divmod(words[state_at], 1 << _FIRST_SHIFT)
+        if length >= self._shape.exact:
+            if length >= size:
+                raise OSError("a log is fuller than it can be")
+            end = -(-end // self._grid_ms) * self._grid_ms
+        if length:
+            # Not earlier than the last one's, which may have been rounded up.
+            end = max(end, words[log_at + (first + length - 1) % size] >> _END_SHIFT)
+        words[state_at + self._ends + window] = end
+        words[state_at + self._totals + window] += 1
+        entry = end << _END_SHIFT | window << _COUNT_BITS
+        newest_at = log_at + words[state_at + self._newest + window]
+        counted = words[newest_at] - entry
+        if 0 < counted < _MOST_IN_ENTRY:
+            words[newest_at] += 1
             return
-        words[ring_at + (first + length) % ring] = end << _COUNT_BITS | 1
-        words[end_at] = end
-        words[state_at] = _state(total + 1, first, length + 1)
+        at = (first + length) % size
+        words[log_at + at] = entry | 1
+        words[state_at] += 1
+        words[state_at + self._newest + window] = at
+
+    def _expire(self, state_at: int, now_ms: int) -> None:
+        """Let go of what no longer counts."""
+        words = self._words
+        first, length = divmod(words[state_at], 1 << _FIRST_SHIFT)
+        log_at = state_at + self._log
+        if not length or words[log_at + first] >> _END_SHIFT > now_ms:
+            return
+        gone = self._expired(log_at, first, length, now_ms)
+        rest = (first + gone) % self._log_size << _FIRST_SHIFT | length - gone
+        words[state_at] = rest
+        totals_at = state_at + self._totals
+        for window, count in self._tally(log_at, first, gone):
+            words[totals_at + window] -= count
+
+    def _expired(self, log_at: int, first: int, length: int, now_ms: int) -> int:
+        """Return how many entries have ended, of a log whose first one has."""
+        words, size = self._words, self._log_size
+        ended, running = 1, 2
+        while running < length:
+            if words[log_at + (first + running) % size] >> _END_SHIFT > now_ms:
+                break
+            ended, running = running + 1, 2 * running
+        running = min(running, length)
+        while ended < running:
+            middle = (ended + running) // 2
+            if words[log_at + (first + middle) % size] >> _END_SHIFT > now_ms:
+                running = middle
+            else:
+                ended = middle + 1
+        return ended
+
+    def _tally(self, log_at: int, first: int, length: int) -> Iterator[tuple[int, int]]:
+        """Return how many answers some entries are, a window's in several parts."""
+        end = first + length
+        entries = self._words[log_at + first : log_at + min(end, self._log_size)]
+        found = entries.tolist()
+        if end > self._log_size:
+            found += self._words[log_at : log_at + end - self._log_size].tolist()
+        for low, times in Counter(map(_WINDOW_AND_COUNT.__and__, found)).items():
+            yield low >> _COUNT_BITS, times * (low & _MOST_IN_ENTRY)
 
     def _mend(self, region: int) -> None:
-        """Count again what the rings of a region hold."""
-        ring = self._shape.ring
-        for window in range(self._shape.windows):
-            _, state_at, ring_at = self._place(region, window)
-            state = self._words[state_at]
-            first, length = (state >> _FIRST_SHIFT) & _MASK, state & _MASK
-            words = [self._words[ring_at + (first + i) % ring] for i in range(length)]
-            total = sum(word & _MOST_IN_WORD for word in words)
-            self._words[state_at] = _state(total, first, length)
+        """Count again what the log of a region holds.
 
-
-def _state(total: int, first: int, length: int) -> int:
-    return total << _TOTAL_SHIFT | first << _FIRST_SHIFT | length
-
-
-def host_clock() -> int:
-    """Return nanoseconds that all processes of the host agree on."""
-    if _CLOCK is None:  # Windows
-        return time.monotonic_ns()
-    return time.clock_gettime_ns(_CLOCK)
+        Raises:
+            OSError: It is none.
+        """
+        state_at = self._state_of(region)
+        first, length = divmod(self._words[state_at], 1 << _FIRST_SHIFT)
+        if first >= self._log_size or length > self._log_size:
+            raise OSError(f"the log of region {region} lies nowhere")
+        log_at, totals = state_at + self._log, [0] * self._shape.windows
+        for window, count in self._tally(log_at, first, length):
+            totals[window] += count
+        for window, total in enumerate(totals):
+            self._words[state_at + self._totals + window] = total
+        if length < self._log_size:
+            # Written in vain, perhaps, and not to be found by its window.
+            self._words[log_at + (first + length) % self._log_size] = 0

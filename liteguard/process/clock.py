@@ -1,7 +1,7 @@
 """The clock that all processes of a host share.
 
-A container may have a time namespace of its own, in which the monotonic clock is off by
-a constant that the kernel tells. It cannot change for a process that runs.
+A container may have a time namespace of its own, in which the monotonic clocks are off
+by constants that the kernel tells. They cannot change for a process that runs.
 """
 
 from __future__ import annotations
@@ -12,27 +12,43 @@ from functools import lru_cache
 from pathlib import Path
 
 _OFFSETS = Path("/proc/self/timens_offsets")
+_BOOT_CLOCK = getattr(time, "CLOCK_BOOTTIME", None)
 
 
 def host_ns() -> int:
     """Return the host's monotonic clock in nanoseconds; it stands during a suspend."""
-    return time.monotonic_ns() - _offset_ns(os.getpid())
+    return time.monotonic_ns() - _offset_ns("monotonic", os.getpid())
 
 
 def host_seconds() -> float:
     """Return the same in seconds."""
-    return time.monotonic() - _offset_ns(os.getpid()) / 1e9
+    return time.monotonic() - _offset_ns("monotonic", os.getpid()) / 1e9
 
 
-@lru_cache(maxsize=1)
-def _offset_ns(pid: int) -> int:
+def host_boot_ns() -> int:
+    """Return the host's monotonic clock that goes on during a suspend, if it has one.
+
+    Elsewhere, as on macOS and Windows, it is the one of `host_ns`.
+    """
+    if _BOOT_CLOCK is None:
+        return host_ns()
+    return time.clock_gettime_ns(_BOOT_CLOCK) - _offset_ns("boottime", os.getpid())
+
+
+@lru_cache(maxsize=2)
+def _offset_ns(clock: str, pid: int) -> int:
     """Return by how much this process's clock is off; 0 where nobody can tell."""
     del pid  # a child may be in another namespace
     try:
         text = _OFFSETS.read_text("ascii")
     except (OSError, ValueError):
         return 0
-    return offset_of("monotonic", text)
+    return offset_of(clock, text)
+
+
+def is_told() -> bool:
+    """Whether the kernel tells by how much this process's clocks are off."""
+    return _OFFSETS.exists()
 
 
 def offset_of(clock: str, text: str) -> int:

@@ -11,7 +11,6 @@ import errno
 import os
 import threading
 import time
-from enum import IntEnum
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -35,15 +34,6 @@ _SHARED = 1
 _ROBUST = 1
 
 
-class Grip(IntEnum):
-    """Whether a lock was taken; false if it was not."""
-
-    REFUSED = 0
-    HELD = 1
-    ORPHANED = 2
-    """Held, and its last holder died holding it: what it guards must be mended."""
-
-
 class ThreadLocks:
     """A row of locks for the threads of one process, where no more is needed.
 
@@ -55,13 +45,12 @@ class ThreadLocks:
         # They know their owner, so that nobody releases what another thread holds.
         self._locks: list[Any] = [threading.RLock() for _ in range(count)]
 
-    def acquire(self, index: int, wait_seconds: float) -> Grip:
+    def acquire(self, index: int, wait_seconds: float) -> bool:
         """Take a lock, waiting for *wait_seconds* at most, and never twice."""
         lock = self._locks[index]
         # A signal handler: what it has interrupted holds the lock until it returns.
         is_ours = lock._is_owned()  # noqa: SLF001  as threading.Condition asks
-        is_taken = not is_ours and lock.acquire(timeout=wait_seconds)
-        return Grip.HELD if is_taken else Grip.REFUSED
+        return not is_ours and bool(lock.acquire(timeout=wait_seconds))
 
     def release(self, index: int) -> None:
         """Release a lock, if the calling thread holds it."""
@@ -117,8 +106,10 @@ class SharedLocks:
         for address in self._addresses:
             _check(self._calls.init(address, self._calls.attributes))
 
-    def acquire(self, index: int, wait_seconds: float) -> Grip:
+    def acquire(self, index: int, wait_seconds: float) -> bool:
         """Take a lock, waiting for *wait_seconds* at most.
+
+        One whose holder died is taken as if it had been released.
 
         Raises:
             OSError: This is no lock.
@@ -127,14 +118,12 @@ class SharedLocks:
         code = self._calls.trylock(address)
         if code == errno.EBUSY and wait_seconds > 0.0:
             code = self._wait(address, wait_seconds)
-        if not code:
-            return Grip.HELD
         if code == errno.EBUSY:
-            return Grip.REFUSED
-        if code != errno.EOWNERDEAD:
-            _check(code)
-        _check(self._calls.consistent(address))
-        return Grip.ORPHANED
+            return False
+        if code == errno.EOWNERDEAD:
+            code = self._calls.consistent(address)
+        _check(code)
+        return True
 
     def release(self, index: int) -> None:
         """Release a lock, if the calling thread holds it."""
