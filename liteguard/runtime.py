@@ -83,7 +83,7 @@ class Runtime:
         self._flush_rate_seconds = options.flush_rate_seconds
         self._http_timeout_seconds = options.http_timeout_seconds
         # Kept while parked: a process that forks for every job must still flush.
-        self._flush_due_at = time.monotonic() + options.flush_rate_seconds
+        self._flush_due_at = time.monotonic() + self.flusher.first_pause()
         self._reload_rate_seconds = options.reload_rate_seconds
         self._looked_at = -math.inf
         self._work_due_at = -math.inf

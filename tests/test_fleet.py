@@ -136,11 +136,11 @@ def test_hosts_that_are_told_when_to_return_spread(asked: str) -> None:
 
 
 def test_each_process_sends_its_signals_once_in_an_interval() -> None:
-    """At rest a process that always has something to report makes one request."""
+    """At rest, less the jitter: so there are up to a ninth more requests."""
     story = scenarios.OUTAGE
     requests = flushes(story, 200)
     minute = requests[story.rest[-1] - int(RATE_SECONDS) : story.rest[-1]]
-    assert sum(minute) == 200
+    assert 200 <= sum(minute) <= 200 / 0.9
 
 
 def test_processes_do_not_send_in_one_herd_after_an_outage() -> None:

@@ -142,9 +142,24 @@ def test_flush_sends_everything_in_batches(
 ) -> None:
     """No body holds more than 500 signals, and no request is empty."""
     bench.check(made)
-    assert bench.flusher.flush_once() == FLUSH_RATE_SECONDS
+    assert is_regular(bench.flusher.flush_once())
     assert sizes(bench.server) == batches
     assert bench.flusher.sent == made
+
+
+def is_regular(pause: float) -> bool:
+    """Whether *pause* is the flush interval, less a tenth at most."""
+    return 0.9 * FLUSH_RATE_SECONDS <= pause <= FLUSH_RATE_SECONDS
+
+
+def test_processes_that_began_together_do_not_flush_together(bench: Bench) -> None:
+    """The first flush comes at any time in half an interval; later ones drift apart."""
+    firsts = [bench.flusher.first_pause() for _ in range(200)]
+    assert 30.0 <= min(firsts) < 35.0
+    assert 55.0 < max(firsts) <= FLUSH_RATE_SECONDS
+    pauses = [bench.flusher.flush_once() for _ in range(200)]
+    assert all(map(is_regular, pauses))
+    assert max(pauses) - min(pauses) > 3.0
 
 
 def test_delivered_signals_are_not_sent_again(bench: Bench) -> None:
@@ -515,7 +530,7 @@ def test_waiting_ends_with_a_success(bench: Bench) -> None:
     bench.flusher.flush_once()
     assert bench.flush_now()
     bench.check(1)
-    assert bench.flusher.flush_once() == FLUSH_RATE_SECONDS
+    assert is_regular(bench.flusher.flush_once())
     assert len(bench.server.ids()) == 2
 
 

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from liteguard.transport import Transport
 
 _MAX_BATCH = 500
+# Processes of one deploy, and children of one server, do not flush all at once.
+_JITTER = 0.1
+_FIRST_JITTER = 0.5
 _WAIT_FOR_TURN_SECONDS = 0.5
 # A thread between two instructions waits for the interpreter this long, at the worst.
 _RECORD_SECONDS = 0.05
@@ -46,7 +49,8 @@ class Flusher:
         unadopted: This process's counts.
         adopter: Claims what others left; ``None`` without a state folder.
         is_leading: Whether this process leads, so that it delivers for the dead.
-        flush_rate_seconds: Between two flushes.
+        flush_rate_seconds: Most seconds between two flushes; jitter takes up to a tenth
+            off, and up to half off the first.
         quiet: Do not log that the backend cannot be reached.
         clock: Monotonic seconds.
         uniform: Draws between two numbers; replaceable by a simulation.
@@ -77,6 +81,7 @@ class Flusher:
         )
         self._flush_rate_seconds = flush_rate_seconds
         self._clock = clock
+        self._uniform = uniform
         self._backoff = Backoff(1.0, max(60.0, flush_rate_seconds), uniform=uniform)
         self._trouble = Trouble(
             "liteguard: signals are delivered again", quiet=quiet, clock=clock
@@ -90,6 +95,10 @@ class Flusher:
         self.sent = 0
         self.dropped = 0
         self.last_error: Optional[str] = None
+
+    def first_pause(self) -> float:
+        """Return the seconds until a process that has just begun flushes."""
+        return self._pause(_FIRST_JITTER)
 
     def flush_once(self) -> float:
         """Send what there is; return the seconds until the next flush.
@@ -112,7 +121,7 @@ class Flusher:
             return min(self._after_failure(error), self._flush_rate_seconds)
         self._after_success()
         if is_done:
-            return self._flush_rate_seconds
+            return self._pause(_JITTER)
         pause = (time.thread_time() - began) * (1.0 / _SHARE - 1.0)
         self._not_before = self._clock() + pause
         return pause
@@ -161,6 +170,9 @@ class Flusher:
         """Leave adopted journals to the next leader."""
         if self._adopter is not None:
             self._adopter.release()
+
+    def _pause(self, jitter: float) -> float:
+        return self._flush_rate_seconds * self._uniform(1.0 - jitter, 1.0)
 
     def _send_everything(self, deadline: float, rest_at: float = math.inf) -> bool:
         """Send what there is; return ``False`` if there was more at *rest_at*.

@@ -78,9 +78,11 @@ class Sender:
         self._flusher: Optional[Flusher] = None
 
     def start(self) -> None:
-        """Start the process, which flushes an interval later."""
+        """Start the process, which flushes within an interval."""
         self._flusher = flusher = busy_flusher(self._send, self._loop, self._draw)
-        self._loop.at(self._loop() + RATE_SECONDS, lambda: self._round(flusher))
+        self._loop.at(
+            self._loop() + flusher.first_pause(), lambda: self._round(flusher)
+        )
 
     def restart(self) -> None:
         """End as a process does that is told to, by a last flush, and start anew."""
