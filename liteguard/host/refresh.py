@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from liteguard.transport import BundleAnswer
 
 _REFUSED = (401, 403)
+# Hosts of one deploy do not ask all at once the second time.
 _JITTER = 0.1
+_FIRST_JITTER = 0.5
 _LONGEST_INTERVAL_SECONDS = 24 * 3600.0
 # While a host starts, followers look for the leader's first snapshot more often.
 _START_HURRY = 0.05
@@ -226,7 +228,8 @@ class Refresher:
         self.last_error = None
         self._has_failed = False
         # Jitter only shortens: no change arrives later than the interval.
-        interval = self._interval() * self._uniform(1.0 - _JITTER, 1.0)
+        jitter = _FIRST_JITTER if self._polls.read() is None else _JITTER
+        interval = self._interval() * self._uniform(1.0 - jitter, 1.0)
         self._polls.write(
             PollRecord(self._boot_id, asked_at, asked_at, asked_at + interval)
         )
