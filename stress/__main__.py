@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Optional
 
 import click
 from rich.console import Console
@@ -15,7 +16,6 @@ from stress.suite.places import ROOT, SCENARIOS
 from stress.suite.report import summary, write
 from stress.suite.running import run_all
 from stress.suite.scenario import Scenario, load_all
-from stress.suite.stage import Plan
 
 REPORT = ROOT / "stress" / "report"
 FIGURES = ROOT / "docs" / "stress-figures.md"
@@ -25,18 +25,14 @@ FIGURES = ROOT / "docs" / "stress-figures.md"
 @click.option("--only", multiple=True, metavar="NAME", help="Run this one; repeatable.")
 @click.option(
     "--seconds",
-    default=8.0,
-    show_default=True,
     type=click.FloatRange(min=1),
-    help="How long each scenario is looked at, once it runs.",
+    help="How long each scenario is looked at, once it runs.  [default: its own time]",
 )
 @click.option(
     "--soak",
-    default=20.0,
-    show_default=True,
     type=click.FloatRange(min=1),
     metavar="SECONDS",
-    help="How long the soak is looked at.",
+    help="The same for the soak alone.",
 )
 @click.option(
     "--workers",
@@ -69,8 +65,8 @@ FIGURES = ROOT / "docs" / "stress-figures.md"
 def main(
     *,
     only: tuple[str, ...],
-    seconds: float,
-    soak: float,
+    seconds: Optional[float],
+    soak: Optional[float],
     workers: int,
     alone: bool,
     report: Path,
@@ -85,13 +81,15 @@ def main(
     """
     if write_docs and only:
         raise click.UsageError("--write-docs shows all scenarios: leave --only out")
-    chosen = _chosen(load_all(scenarios), only)
+    known = load_all(scenarios)
+    chosen = [_lasting(one, seconds, soak) for one in _chosen(known, only)]
     if lists:
         for scenario in chosen:
-            click.echo(f"{scenario.name:20} {scenario.title}")
+            time = f"{scenario.seconds:g} s"
+            click.echo(f"{scenario.name:20} {time:>7}  {scenario.title}")
         return
     console = Console(stderr=True)
-    outcomes = run_all(chosen, Plan(seconds, workers, soak), console, is_alone=alone)
+    outcomes = run_all(chosen, workers, console, is_alone=alone)
     documents = write(outcomes, report)
     if write_docs:
         FIGURES.write_text(summary(documents))
@@ -109,5 +107,12 @@ def _chosen(known: dict[str, Scenario], names: tuple[str, ...]) -> list[Scenario
     return [known[name] for name in names or known]
 
 
+def _lasting(
+    scenario: Scenario, seconds: Optional[float], soak: Optional[float]
+) -> Scenario:
+    asked = (scenario.name == "soak" and soak) or seconds
+    return scenario._replace(seconds=asked or scenario.seconds)
+
+
 if __name__ == "__main__":
-    main(prog_name="python -m stress")
+    main(prog_name="python -m stress", auto_envvar_prefix="STRESS")

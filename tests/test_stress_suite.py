@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SCENARIOS = sorted(path.stem for path in (ROOT / "stress/scenarios").glob("*.py"))
 NAMES = [stem.replace("_", "-") for stem in SCENARIOS]
 PAGE = (ROOT / "docs/stress.md").read_text()
-QUICK = ["--soak", "2", "--seconds", "3", "--workers", "2"]
+QUICK = ["--seconds", "3", "--workers", "2"]
 HEAD = '''
 """A scenario of the tests.
 
@@ -56,6 +56,11 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         check=False,
         timeout=150,
     )
+
+
+def listed(*arguments: str) -> list[str]:
+    """Return the lines in which the suite tells its scenarios."""
+    return run("--list", *arguments).stdout.splitlines()
 
 
 def document(path: Path) -> Any:
@@ -122,12 +127,29 @@ def test_broken_promise_is_told_by_the_exit_status(tmp_path: Path) -> None:
 
 def test_scenarios_are_listed_by_their_files() -> None:
     """Each file is a scenario, which the documentation names with its title."""
-    listed = run("--list").stdout.splitlines()
-    told = dict(line.split(maxsplit=1) for line in listed)
+    told = {name: title for name, _, title in map(parts_of, listed())}
     assert sorted(told) == sorted(NAMES)
     assert {name for name in told if f"`{name}`" not in PAGE} == set()
     table = (ROOT / "docs/stress-figures.md").read_text().splitlines()[2:]
     assert [row.split(" | ")[0].lstrip("| ") for row in table] == list(told.values())
+
+
+def parts_of(line: str) -> tuple[str, str, str]:
+    """Return name, time and title of a scenario as the list tells them."""
+    name, number, unit, title = line.split(maxsplit=3)
+    return name, f"{number} {unit}", title
+
+
+def test_each_scenario_has_a_time_of_its_own() -> None:
+    """The leader is killed for a minute; an option gives all another time."""
+    plain = {name: time for name, time, _ in map(parts_of, listed())}
+    assert plain.pop("leader-killed") == "60 s"
+    assert plain.pop("soak") == "20 s"
+    assert set(plain.values()) == {"8 s"}
+    asked = {name: time for name, time, _ in map(parts_of, listed("--seconds", "3"))}
+    assert set(asked.values()) == {"3 s"}
+    soaked = map(parts_of, listed("--seconds", "3", "--soak", "90"))
+    assert {name for name, time, _ in soaked if time != "3 s"} == {"soak"}
 
 
 def test_unknown_scenario_is_a_mistake_that_is_explained() -> None:

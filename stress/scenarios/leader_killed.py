@@ -14,6 +14,7 @@ from stress.suite.workers import workers
 if TYPE_CHECKING:
     from stress.suite.stage import Stage
 
+SECONDS = 60.0
 PROMISES = promises.USUAL
 
 

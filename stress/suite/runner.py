@@ -89,35 +89,36 @@ class Outcome:
 
 
 def play(
-    scenario: Scenario, plan: Plan, *, is_alone: bool, tell: Callable[[], None]
+    scenario: Scenario, workers: int, *, is_alone: bool, tell: Callable[[], None]
 ) -> Outcome:
     """Play a scenario with this tree's package, and then with the published one.
 
     Args:
         scenario: The scenario.
-        plan: What the command line asks for.
+        workers: How many processes it has, unless it needs another number.
         is_alone: Whether to leave the published package out.
         tell: Called now and then.
     """
     outcome = Outcome(scenario, {OURS: Part(), PUBLISHED: Part()})
     ours, published = outcome.parts.values()
     try:
-        _play_part(scenario, plan, OURS, ours, tell)
+        _play_part(scenario, workers, OURS, ours, tell)
     except Exception:  # noqa: BLE001  the other scenarios go on
         outcome.has_failed, ours.why_not = True, traceback.format_exc()
     published.why_not = "left out" if is_alone else scenario.beside
     if not published.why_not and not ours.why_not:
         try:
-            _play_part(scenario, plan, PUBLISHED, published, tell)
+            _play_part(scenario, workers, PUBLISHED, published, tell)
         except Exception as error:  # noqa: BLE001  it is not what is judged
             published.why_not = f"failed: {error}"
     return outcome
 
 
 def _play_part(
-    scenario: Scenario, plan: Plan, package: str, part: Part, tell: Callable[[], None]
+    scenario: Scenario, workers: int, package: str, part: Part, tell: Callable[[], None]
 ) -> None:
-    longest = max(plan.seconds, plan.soak_seconds) + LONGEST_BESIDES_SECONDS
+    plan = Plan(scenario.seconds, workers)
+    longest = plan.seconds + LONGEST_BESIDES_SECONDS
     with tempfile.TemporaryDirectory(prefix="stress-") as folder, _within(longest):
         with counting(**scenario.options) as backend:
             stage = Stage(package, plan, backend, Path(folder), tell)

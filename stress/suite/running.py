@@ -13,17 +13,16 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from stress.suite.scenario import Scenario
-    from stress.suite.stage import Plan
 
 
 def run_all(
-    scenarios: list[Scenario], plan: Plan, console: Console, *, is_alone: bool
+    scenarios: list[Scenario], workers: int, console: Console, *, is_alone: bool
 ) -> list[Outcome]:
     """Play one after another, under a progress bar, and tell each verdict.
 
     Args:
         scenarios: Which.
-        plan: What the command line asks for.
+        workers: How many processes each has, unless it needs another number.
         console: Where to tell.
         is_alone: Whether to leave the published package out.
     """
@@ -33,7 +32,7 @@ def run_all(
         whole = progress.add_task("", total=len(scenarios))
         for scenario in scenarios:
             progress.update(whole, description=scenario.title)
-            outcome = play(scenario, plan, is_alone=is_alone, tell=progress.refresh)
+            outcome = play(scenario, workers, is_alone=is_alone, tell=progress.refresh)
             outcomes.append(outcome)
             _tell(outcome, console)
             progress.advance(whole)

@@ -5,6 +5,7 @@ A scenario is a module with a docstring, whose first line is its title, and with
 - ``PROMISES``: what it promises, from `stress.suite.promises`;
 - ``play(stage)``: starts a host with one of ``workers``, ``gunicorn`` and so on, which
   leave figures with the stage, and makes the trouble;
+- ``SECONDS``: how long it is looked at; may be left out;
 - ``BESIDE``: why the published package cannot take part; left out if it can;
 - ``OPTIONS``: what its backend is to be, as `stress.counting.counting` takes it; may
   be left out.
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from stress.suite.promises import Promise
     from stress.suite.stage import Stage
 
+USUAL_SECONDS = 8.0
 # Not in step: so a change may come just after a poll, and just before one.
 USUAL = {"change_seconds": 0.6, "refresh_seconds": 1.0}
 
@@ -33,6 +35,7 @@ class Scenario(NamedTuple):
         title: What it is, in a few words.
         text: What happens in it.
         promises: What it promises.
+        seconds: How long it is looked at, once it runs.
         play: Makes it happen.
         beside: Why the published package cannot take part; "" if it can.
         options: What its backend is to be.
@@ -42,6 +45,7 @@ class Scenario(NamedTuple):
     title: str
     text: str
     promises: tuple[Promise, ...]
+    seconds: float
     play: Callable[[Stage], None]
     beside: str
     options: dict[str, Any]
@@ -67,6 +71,7 @@ def load(path: Path) -> Scenario:
         title=title.rstrip("."),
         text=text.strip(),
         promises=module.PROMISES,
+        seconds=getattr(module, "SECONDS", USUAL_SECONDS),
         play=module.play,
         beside=getattr(module, "BESIDE", ""),
         options={**USUAL, **getattr(module, "OPTIONS", {})},

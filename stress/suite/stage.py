@@ -24,17 +24,15 @@ class CannotRun(Exception):
 
 
 class Plan(NamedTuple):
-    """What the command line asks for.
+    """How large a scenario is played.
 
     Args:
-        seconds: How long each scenario is looked at.
+        seconds: How long it is looked at.
         workers: How many processes it has, unless it needs another number.
-        soak_seconds: How long the soak is looked at.
     """
 
     seconds: float
     workers: int
-    soak_seconds: float
 
 
 class Stage:
@@ -42,7 +40,7 @@ class Stage:
 
     Args:
         package: "ours" or "published".
-        plan: What the command line asks for.
+        plan: How large the scenario is played.
         backend: The backend.
         folder: An empty folder.
         tell: Called now and then while a scenario plays.
