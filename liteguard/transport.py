@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import gzip
 import math
-import socket
 import threading
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from http.client import HTTPException, RemoteDisconnected
 from typing import TYPE_CHECKING, Any, Optional
 from urllib.parse import urlsplit
 
 import orjson
 import requests
-from urllib3.exceptions import HTTPError, ReadTimeoutError
+from urllib3.exceptions import HTTPError
 
 from liteguard.answers import read_bounded, rejection
 from liteguard.deadline import Until
-from liteguard.errors import TransportError, TransportRejected, TransportTimeout
+from liteguard.errors import TransportError, TransportRejected
+from liteguard.failures import explained, is_cut_off
 from liteguard.session import make_session
 
 if TYPE_CHECKING:
@@ -31,14 +30,10 @@ _COMPRESS_FROM_BYTES = 8 * 1024
 _NOT_MODIFIED = 304
 # A pool holds a connection for each of our threads, and each may have been closed.
 _ATTEMPTS = 3
-_CUT_OFF = (RemoteDisconnected, ConnectionResetError, BrokenPipeError)
 _REJECTED_FROM = 300
-_MOST_CAUSES = 20
 _NO_PROXIES = {"http": None, "https": None, "all": None}
 # An interpreter that ends lets gevent's resolver, or a thread, fail by RuntimeError.
-_TELLING = (OSError, HTTPException, HTTPError, ValueError, RuntimeError)
 _FAILURES = (requests.RequestException, HTTPError, OSError, ValueError, RuntimeError)
-_TIMEOUTS = (requests.Timeout, ReadTimeoutError, socket.timeout, TimeoutError)
 
 
 @dataclass(frozen=True)
@@ -198,8 +193,8 @@ class Transport:
             except _FAILURES as error:
                 # A kept-alive connection that the backend closed at this very moment
                 # says nothing about the backend. What is sent twice has the same ids.
-                if not remaining or not _is_cut_off(error):
-                    raise self._failure(error, timeout_seconds) from error
+                if not remaining or not is_cut_off(error):
+                    raise explained(error, self._host, timeout_seconds) from error
         raise AssertionError("the last attempt returns or raises")
 
     def _attempt(
@@ -249,26 +244,6 @@ class Transport:
         finally:
             self._threads_in_requests.discard(ident)
 
-    def _failure(self, error: Exception, timeout_seconds: float) -> TransportError:
-        causes = _causes(error)
-        if any(isinstance(cause, _TIMEOUTS) for cause in causes):
-            return TransportTimeout(
-                f"no answer from {self._host} within {timeout_seconds:g} s: "
-                "check LITEGUARD_BACKEND_URL and the network"
-            )
-        # The outer causes repeat the innermost in three forms.
-        cause = [known for known in causes if isinstance(known, _TELLING)][-1]
-        reason = str(cause) or type(cause).__name__
-        return TransportError(
-            f"cannot reach {self._host} ({reason}): check "
-            "LITEGUARD_BACKEND_URL, the network and the proxy settings"
-        )
-
-
-def _is_cut_off(error: Exception) -> bool:
-    """Whether the connection ended before a word of an answer had come."""
-    return any(isinstance(cause, _CUT_OFF) for cause in _causes(error))
-
 
 def _is_tag(etag: str) -> bool:
     """Whether a header can hold it; what the backend sent in a body may be anything."""
@@ -284,14 +259,3 @@ def _encode(content: Mapping[str, Any]) -> bytes:
 
 def _context_member(context: Optional[Mapping[str, Any]]) -> dict[str, Any]:
     return {} if context is None else {"protectedContext": context}
-
-
-def _causes(error: BaseException) -> list[BaseException]:
-    """Return *error* and what led to it, innermost last."""
-    causes = [error]
-    while len(causes) < _MOST_CAUSES:
-        cause = causes[-1].__cause__ or causes[-1].__context__
-        if cause is None:
-            break
-        causes.append(cause)
-    return causes

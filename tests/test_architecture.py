@@ -44,6 +44,7 @@ LAYERS = [
     "liteguard.evaluation.walk",
     "liteguard.evaluation.values",
     "liteguard.evaluation.fields",
+    "liteguard.evaluation.regex_parser",
     "liteguard.evaluation.regex_tree",
     "liteguard.evaluation.regex_alphabet",
     "liteguard.evaluation.regex_graph",
@@ -75,6 +76,7 @@ LAYERS = [
     "liteguard.answers",
     "liteguard.deadline",
     "liteguard.session",
+    "liteguard.failures",
     "liteguard.transport",
     "liteguard.host.files",
     "liteguard.host.statedir",
@@ -241,8 +243,8 @@ def test_evaluation_knows_only_its_inputs(module: str) -> None:
 @pytest.mark.parametrize(
     ("library", "owners"),
     [
-        ("requests", {"liteguard.session", "liteguard.transport"}),
-        ("urllib3", {"liteguard.transport", "liteguard.deadline"}),
+        ("requests", {f"liteguard.{n}" for n in ("failures", "session", "transport")}),
+        ("urllib3", {f"liteguard.{n}" for n in ("deadline", "failures", "transport")}),
         ("filelock", set()),
     ],
 )

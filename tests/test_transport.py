@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import email.utils
+import errno
 import gzip
 import inspect
+import resource
 import socket
 import ssl
 import threading
@@ -16,7 +18,7 @@ import requests
 import urllib3
 from requests.adapters import BaseAdapter
 
-from forking import wait_until
+from forking import in_child, wait_until
 from liteguard.answers import parse_retry_after, read_bounded
 from liteguard.deadline import _UntilDeadline
 from liteguard.errors import (
@@ -549,6 +551,29 @@ def test_a_refused_connection_names_the_address(unused_url: str) -> None:
     assert unused_url.removeprefix("http://") in str(error)
     assert "refused" in str(error)
     assert "LITEGUARD_BACKEND_URL" in str(error)
+
+
+def test_want_of_descriptors_is_told_with_its_cure(server: Server) -> None:
+    """The network is not to blame where no socket can be made."""
+
+    def starve() -> str:
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (0, most))
+        return str(failure(new_transport(server.url)))
+
+    told = in_child(starve)
+    assert "Too many open files" in told
+    assert "RLIMIT_NOFILE" in told
+    assert "LimitNOFILE=" in told
+    assert "network" not in told
+
+
+def test_want_of_the_machines_descriptors_is_another(unused_url: str) -> None:
+    """No limit of the process would help."""
+    transport = new_transport(unused_url)
+    full = OSError(errno.ENFILE, "Too many open files in system")
+    transport._session.mount("http://", Raising(full))
+    assert "fs.file-max" in str(failure(transport))
 
 
 @pytest.mark.parametrize(
