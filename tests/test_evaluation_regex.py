@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import re
 import sys
+import warnings
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given, settings
@@ -16,6 +18,10 @@ from liteguard.evaluation.regex_screen import LONGEST_TEXT, longest_text
 from liteguard.evaluation.regex_tree import parse
 from liteguard.evaluation.rules import compile_rule
 
+if TYPE_CHECKING:
+    from typing import Literal
+
+ACTIONS: list[Literal["error", "always"]] = ["error", "always"]
 OCTET = r"(?:25[0-5]|2[0-4]\d|1?\d?\d)"
 LABEL = r"(?:0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*)"
 SEMANTIC_VERSION = (
@@ -55,6 +61,19 @@ HARMLESS = [
     (r"^[^\W\d_]+(?:[éà][ñ])*$", "écoleéñ"),
     (r"a|(?!)", "a"),
     ("|".join(f"customer-{n}" for n in range(200)), "customer-199"),
+]
+
+# Python warns that these may mean something else one day.
+DOUBTFUL = [
+    ("[[a]", "["),
+    ("[[:alpha:]]", "a]"),
+    ("[+-a--b]", "-"),
+    ("[+--]", "-"),
+    ("[a&&b]", "&"),
+    ("[a||b]", "|"),
+    ("[a~~b]", "~"),
+    ("(?x) # of [[\n [[a]", "["),
+    ("(?:x[[a])+y", "x[y"),
 ]
 
 POSSESSIVE = [("a++b", "ab"), ("(?>a+)b", "ab"), (".*+", "a"), ("^(?:a++b)*$", "aabab")]
@@ -99,6 +118,26 @@ BLOW_UP = [
 def test_usual_patterns_are_taken(pattern: str, text: str) -> None:
     """A pattern that cannot blow up matches as it does without screening."""
     assert compile_pattern(pattern)(text)
+
+
+@pytest.mark.parametrize(("pattern", "text"), DOUBTFUL)
+def test_doubtful_patterns_match_as_ever_and_nobody_is_warned(
+    pattern: str, text: str
+) -> None:
+    """What the application makes of warnings changes no answer, nor is it changed."""
+    re.purge()
+    with pytest.warns(FutureWarning):
+        expected = re.compile(pattern)
+    texts = [text, *map(chr, range(128)), "ab", "x[y", "[]", "--]", "&&b]"]
+    for action in ACTIONS:
+        with warnings.catch_warnings(record=True) as heard:
+            warnings.simplefilter(action)
+            filters = list(warnings.filters)
+            is_found_in = compile_pattern(pattern)
+            assert (heard, warnings.filters) == ([], filters)
+        assert is_found_in(text)
+        for other in texts:
+            assert is_found_in(other) is (expected.search(other) is not None)
 
 
 TOO_LONG = [

@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from liteguard.errors import BundleError
+from liteguard.evaluation.regex_parser import silent_copy
 
 if TYPE_CHECKING:
     import re
@@ -21,7 +22,7 @@ _MOST_CLASSES = 300
 _MOST_IN_CLASSES = 2_000_000
 
 _IS_PACKAGE = sys.version_info >= (3, 11)
-_parser: Any = import_module("re._parser" if _IS_PACKAGE else "sre_parse")
+_parser: Any = silent_copy()
 _compiler: Any = import_module("re._compiler" if _IS_PACKAGE else "sre_compile")
 
 _Kind = type(_parser.LITERAL)
