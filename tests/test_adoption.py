@@ -558,6 +558,22 @@ def test_journal_of_the_week_before_is_dropped(
     assert len(caplog.records) == 1
 
 
+@pytest.mark.parametrize("acknowledged", [1, 2**63])
+def test_old_journal_without_signals_is_removed_without_a_word(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, acknowledged: int
+) -> None:
+    """All was delivered, or damage says so; what it had to report still counts."""
+    adopter = Adopter(tmp_path, current_identity())
+    file = new_file(tmp_path, owner=ended_process())
+    store(file, 1, seconds=time.time() - 8 * 86400)
+    file.acknowledge(acknowledged)
+    file.add_lost(3)
+    adopter.claim(path_of(file))
+    assert [adopter.drop_if_old(file) for file in claimed_by(adopter)] == [3]
+    assert list(tmp_path.iterdir()) == []
+    assert caplog.records == []
+
+
 @pytest.mark.parametrize("seconds", [math.nan, math.inf, 1e300])
 def test_damaged_age_drops_nothing(tmp_path: Path, seconds: float) -> None:
     """What is wrong with a record is told by whoever would send it."""

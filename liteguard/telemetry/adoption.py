@@ -109,10 +109,11 @@ class Adopter:
         made_at = file.newest_seconds()
         if not (made_at and time.time() - made_at > _MAX_AGE_SECONDS):
             return 0
-        logger.warning(
-            "liteguard: dropping %d signals that are more than a week old",
-            file.unsettled(),
-        )
+        count = file.unsettled()
+        if count:  # its process may have been killed when all was delivered
+            logger.warning(
+                "liteguard: dropping %d signals that are more than a week old", count
+            )
         return self._discard(file)
 
     def _drop(self, path: Path) -> int:
