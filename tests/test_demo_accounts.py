@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import time
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from liteguard.demo.answers import Answer, Change, Ledger, count_wrong
-from liteguard.demo.display import cells, verdict
+from liteguard.demo.display import PlainDisplay, cells, verdict
+from liteguard.demo.patience import Patience
 from liteguard.demo.promises import (
     MEASURING_SECONDS,
     Evidence,
@@ -22,6 +26,7 @@ from liteguard.demo.roster import (
     Roster,
     Row,
 )
+from liteguard.demo.story import Story, Takeover
 
 KEPT = Evidence(
     workers=4,
@@ -205,6 +210,44 @@ def test_roster_shows_silent_workers_as_gone_and_then_not_at_all() -> None:
     (row,) = roster.rows(now=seen.received_at + SILENCE_SECONDS + 0.1)
     assert row.role == GONE
     assert roster.rows(now=seen.received_at + FORGET_SECONDS) == []
+
+
+def test_roster_calls_nobody_gone_who_is_not_asked() -> None:
+    """While the last signals are awaited, the table is that of the last requests."""
+    roster = Roster()
+    for pid, role in ((7, "leader"), (8, "follower"), (9, "follower")):
+        roster.see(answer(1.0, is_open=True, pid=pid, role=role))
+    roster.bury(8)
+    roster.rest(2.0)
+    rows = roster.rows(now=2.0)
+    assert [row.role for row in rows] == ["leader", KILLED, "follower"]
+    assert roster.rows(now=2.0 + SILENCE_SECONDS) == rows
+    assert roster.rows(now=2.0 + FORGET_SECONDS) == rows
+    roster.go_on(100.0)
+    assert [row.role for row in roster.rows(now=101.0)] == [row.role for row in rows]
+    silent = roster.rows(now=100.1 + SILENCE_SECONDS)
+    assert [row.role for row in silent] == [GONE, KILLED, GONE]
+
+
+def test_story_asks_nobody_while_it_waits_for_the_last_signals() -> None:
+    """However long that takes, nobody is called gone."""
+    settled = {"distinct": 0, "droppedSignals": 0, "byPid": {}}
+    backend = SimpleNamespace(
+        signals=lambda: settled, redelivered=dict, polls=lambda: 1
+    )
+    roster = Roster()
+    roster.see(answer(time.monotonic(), is_open=True, role="leader"))
+    story: Any = Story(
+        cast("Any", SimpleNamespace(backend=backend, started_at=0.0)),
+        workers=1,
+        watch_seconds=0.0,
+        display=PlainDisplay(roster),
+        roster=roster,
+        patience=Patience(),
+    )
+    story._collect(Takeover(killed=8, seconds=0.1))
+    (row,) = roster.rows(time.monotonic() + SILENCE_SECONDS + 1.0)
+    assert row.role == "leader"
 
 
 def test_table_shows_the_age_of_the_bundle_as_it_is_now() -> None:

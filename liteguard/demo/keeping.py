@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from liteguard.demo.backend import MANAGEMENT
@@ -64,6 +65,7 @@ def keep_running(
         on_answer=roster.see,
         on_cut_off=_ignore,
     ):
+        roster.go_on(time.monotonic())
         shown = _summary(roster)
         while True:
             patience.pause(_PERIOD_SECONDS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from typing import TYPE_CHECKING, NamedTuple, Optional
 
@@ -43,9 +44,11 @@ class Roster:
     """The last answer of each worker, in the order of appearance. Thread-safe."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()  # guards both of these
+        self._lock = threading.Lock()  # guards all of these
         self._last: dict[int, Answer] = {}
         self._killed: set[int] = set()
+        self._asked_since = -math.inf
+        self._asked_until = math.inf
 
     def see(self, answer: Answer) -> None:
         """Take note of an answer, unless a newer one of that worker is known."""
@@ -59,6 +62,24 @@ class Roster:
         with self._lock:
             self._killed.add(pid)
 
+    def rest(self, now: float) -> None:
+        """Take note that nobody is asked from now on: then silence means nothing.
+
+        Args:
+            now: Monotonic seconds.
+        """
+        with self._lock:
+            self._asked_until = now
+
+    def go_on(self, now: float) -> None:
+        """Take note that all are asked again from now on.
+
+        Args:
+            now: Monotonic seconds.
+        """
+        with self._lock:
+            self._asked_since, self._asked_until = now, math.inf
+
     def living(self) -> list[Answer]:
         """Return the last answers of the workers that were not killed."""
         with self._lock:
@@ -69,24 +90,27 @@ class Roster:
         return next((a.pid for a in self.living() if a.role == "leader"), 0)
 
     def rows(self, now: float) -> list[Row]:
-        """Return the table.
+        """Return the table; while nobody is asked, as it was when that began.
 
         Args:
             now: Monotonic seconds.
         """
         with self._lock:
+            now = min(now, self._asked_until)
             return [
                 self._row(answer, now)
                 for pid, answer in self._last.items()
-                if pid in self._killed or now - answer.received_at < FORGET_SECONDS
+                if pid in self._killed or self._silence(answer, now) < FORGET_SECONDS
             ]
 
+    def _silence(self, answer: Answer, now: float) -> float:
+        return now - max(answer.received_at, self._asked_since)
+
     def _row(self, answer: Answer, now: float) -> Row:
-        silence = now - answer.received_at
         role, age = answer.role, answer.bundle_age_seconds
         if answer.pid in self._killed:
             role, age = KILLED, None
-        elif silence > SILENCE_SECONDS:
+        elif self._silence(answer, now) > SILENCE_SECONDS:
             role, age = GONE, None
         return Row(
             pid=answer.pid,
@@ -94,5 +118,5 @@ class Roster:
             generation=answer.generation,
             is_open=answer.is_open,
             checks=answer.number,
-            age_seconds=None if age is None else age + silence,
+            age_seconds=None if age is None else age + now - answer.received_at,
         )

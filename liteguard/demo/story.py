@@ -166,6 +166,7 @@ class Story:
 
     def _collect(self, takeover: Takeover) -> Evidence:
         self._display.tell("no more requests; waiting for the last signals")
+        self._roster.rest(time.monotonic())
         answers, cut_off = self._ledger.answers, self._ledger.cut_off
         signals = self._settled_signals(len(answers))
         repeated = self._stage.backend.redelivered()
