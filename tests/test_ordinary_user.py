@@ -1,4 +1,4 @@
-"""The tests of the state folder again, as a user for whom permissions count.
+"""Tests of the state folder and of services again, by one for whom permissions count.
 
 The suite runs as root, who may read and write everything; as anybody else it is the
 ordinary user's run already, and there is nothing to do here.
@@ -21,7 +21,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 IS_ROOT = os.geteuid() == 0
-FILES = ["test_statedir.py", "test_faults_users.py", "test_snapshots.py"]
+FILES = [
+    "test_statedir.py",
+    "test_faults_users.py",
+    "test_snapshots.py",
+    "test_pages_services.py::test_service_runs_as_its_file_says",
+]
 # What the interpreter and the suite are made of must be within reach of everybody: in
 # a mount namespace of its own, a folder that is closed to others becomes an empty one
 # that is open, with only what is needed in it.
@@ -58,7 +63,7 @@ if IS_ROOT:
     @pytest.mark.timeout(300)
     @pytest.mark.parametrize("file", FILES)
     def test_folder_is_as_safe_for_an_ordinary_user(file: str, common: Path) -> None:
-        """Each test of the file passes, and none is left out."""
+        """Each test passes, and none is left out."""
         home = common / "home"
         home.mkdir()
         keep = common / "keep"
