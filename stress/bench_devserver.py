@@ -9,6 +9,7 @@ Needs some 3 GB in the temporary folder.
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import subprocess
 import sys
@@ -27,9 +28,10 @@ from liteguard.devserver.retention import Limits, Pruner, bytes_in_use
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-DEFAULT_SIGNALS = 5_000_000
-DEFAULT_GUARDS = 1000
-REPEATS = 15
+BRIEFLY = bool(os.environ.get("STRESS_BRIEFLY"))
+DEFAULT_SIGNALS = 2_000 if BRIEFLY else 5_000_000
+DEFAULT_GUARDS = 10 if BRIEFLY else 1000
+REPEATS = 2 if BRIEFLY else 15
 BATCH = 100_000
 DAYS = 7
 MINUTE_MS = 60_000

@@ -19,7 +19,7 @@ from typing import IO, Any, cast
 from backends import backend, bundle
 from liteguard import LiteguardClient
 
-DEFAULT_FORKS = 100
+DEFAULT_FORKS = 2 if os.environ.get("STRESS_BRIEFLY") else 100
 GUARD = "guard.0"
 SETTLE_SECONDS = 0.03
 BARE = "no client"

@@ -20,9 +20,10 @@ from liteguard import LiteguardClient
 from liteguard.evaluation.table import CompiledGuard, GuardTable
 from liteguard.host.rate_limits import RateLimits
 
-DEFAULT_CHECKS = 20_000
+BRIEFLY = bool(os.environ.get("STRESS_BRIEFLY"))
+DEFAULT_CHECKS = 50 if BRIEFLY else 20_000
 PROCESSES = (1, 2, 8)
-SECONDS = 2.0
+SECONDS = 0.5 if BRIEFLY else 2.0
 MOST = 2**40
 LIMITS = {
     "no limit": {},

@@ -22,13 +22,13 @@ from results import keep
 from sink import sink
 from turns import Program, take_turns
 
-from environments import environment, own_environment
+from environments import BRIEFLY, environment, own_environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-DEFAULT_TURNS = 10
+DEFAULT_TURNS = 1 if BRIEFLY else 10
 FOLLOWER = "liteguard, follower"
 LEADER = "liteguard, leader"
 NOTHING = "no client"

@@ -13,9 +13,9 @@ from peers import OURS, PEERS, PUBLISHED
 from results import keep
 from turns import take_turns
 
-from environments import environment, own_environment
+from environments import BRIEFLY, environment, own_environment
 
-DEFAULT_TURNS = 30
+DEFAULT_TURNS = 1 if BRIEFLY else 30
 
 
 def main(turns: int) -> None:

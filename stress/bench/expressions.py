@@ -12,9 +12,9 @@ import sys
 from results import keep
 from turns import Program
 
-from environments import environment
+from environments import BRIEFLY, environment
 
-DEFAULT_CHILDREN = 200
+DEFAULT_CHILDREN = 2 if BRIEFLY else 200
 RE2 = "google-re2==1.1.20251105"
 
 

@@ -16,13 +16,13 @@ from results import keep
 from sink import sink
 from turns import take_turns
 
-from environments import environment, own_environment
+from environments import BRIEFLY, environment, own_environment
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 PUBLISHED = "liteguard==0.7.20260603"
-DEFAULT_TURNS = 15
+DEFAULT_TURNS = 1 if BRIEFLY else 15
 CASES = ("one scope", "new scope", "per call")
 _LINE = "{:10} {:26} {:>10} {:>10} {:>12} {:>9} {:>12}"
 _HEAD = ("flush", "scope", "journal ns", "deque ns", "published ns")

@@ -10,6 +10,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from environments import BRIEFLY
+
 FOLDER = Path(__file__).resolve().parent / "results"
 
 
@@ -35,9 +37,14 @@ def _processor() -> str:
 
 
 def keep(name: str, **content: Any) -> Path:
-    """Write what was measured, replacing what was measured before."""
-    FOLDER.mkdir(exist_ok=True)
+    """Write what was measured, replacing what was measured before.
+
+    What was measured briefly is worth nothing, and is not written.
+    """
     path = FOLDER / f"{name}.json"
+    if BRIEFLY:
+        return path
+    FOLDER.mkdir(exist_ok=True)
     told = {"command": " ".join(_command()), "machine": machine(), **content}
     path.write_text(json.dumps(told, indent=2) + "\n")
     return path

@@ -58,4 +58,4 @@ def _tell(what: str) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(prog_name="python -m stress.fleet", auto_envvar_prefix="STRESS_FLEET")

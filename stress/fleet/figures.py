@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import statistics
 import tempfile
 from pathlib import Path
@@ -17,10 +18,12 @@ if TYPE_CHECKING:
 
     from stress.fleet.scenarios import Scenario
 
+BRIEFLY = bool(os.environ.get("STRESS_BRIEFLY"))
 WORKERS = [4, 16, 64]
+WHOLE_WORKERS = WORKERS[:1] if BRIEFLY else WORKERS
 USUAL_WORKERS = 16
-WHOLE_HOSTS = 2
-SENDERS = 5_000
+WHOLE_HOSTS = 1 if BRIEFLY else 2
+SENDERS = 50 if BRIEFLY else 5_000
 
 Figures = dict[str, Any]
 
@@ -40,7 +43,7 @@ def simulate(sizes: Sequence[int], tell: Callable[[str], None]) -> Figures:
     for story in scenarios.ALL:
         tell(f"{story.name}: signals of {SENDERS:,} processes")
         signals.append(of_signals(story, SENDERS))
-    for story, workers in itertools.product(scenarios.WHOLE, WORKERS):
+    for story, workers in itertools.product(scenarios.WHOLE, WHOLE_WORKERS):
         tell(f"{story.name}: {WHOLE_HOSTS} hosts with all {workers} workers")
         whole.append(of_whole_hosts(story, WHOLE_HOSTS, workers))
     return {"ours": ours, "published": theirs, "signals": signals, "whole": whole}

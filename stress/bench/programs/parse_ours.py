@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from big_bundle import big_bundle
+from big_bundle import GUARDS, big_bundle
 
 from liteguard.evaluation.bundle import decode_bundle
 from liteguard.evaluation.table import GuardTable
@@ -25,7 +25,7 @@ def parse() -> float:
     begun = time.perf_counter()
     snapshot = SnapshotStore(path, "benchmark").read_if_changed()
     assert snapshot is not None  # noqa: S101  it was written above
-    guard = GuardTable(snapshot.documents).lookup("guard.5000")
+    guard = GuardTable(snapshot.documents).lookup(f"guard.{GUARDS // 2}")
     assert guard is not None  # noqa: S101  it has the guard
     assert guard.evaluate(PROPERTIES) == (True, 3)  # noqa: S101  and its rules
     return (time.perf_counter() - begun) * 1000
