@@ -7,6 +7,7 @@ import math
 import os
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Optional, Protocol
 
 from liteguard.errors import BundleError, LiteguardError, TransportRejected
@@ -130,9 +131,10 @@ class ProtectedBundles:
         held = self._use(context)
         if self._may_ask(held):
             wait_seconds = min(max(0.0, deadline - time.monotonic()), _LONGEST_PAUSE)
-            with contextlib.suppress(Busy), held.turn.taken(wait_seconds):
-                if self._may_ask(held):
-                    self._refresh(held, fetch, deadline)
+            with contextlib.suppress(Busy):
+                held.turn.call(
+                    lambda: self._refresh_if_due(held, fetch, deadline), wait_seconds
+                )
         self._make_room()
 
     def refresh_one(self, fetch: Fetch) -> float:
@@ -148,8 +150,8 @@ class ProtectedBundles:
             if wall < held.expires_at and self._may_ask(held)
         ]
         for held in sorted(due, key=lambda held: held.asked_at):
-            with contextlib.suppress(Busy), held.turn.taken():
-                self._refresh(held, fetch, math.inf)
+            with contextlib.suppress(Busy):
+                held.turn.call(partial(self._refresh, held, fetch, math.inf))
                 break
         self._make_room()
         pace_seconds = self._refresh_rate_seconds / _MAX_CONTEXTS
@@ -170,6 +172,10 @@ class ProtectedBundles:
     def _may_ask(self, held: _Held) -> bool:
         now = self._clock()
         return now >= self._paused_until and held.is_due(now)
+
+    def _refresh_if_due(self, held: _Held, fetch: Fetch, deadline: float) -> None:
+        if self._may_ask(held):
+            self._refresh(held, fetch, deadline)
 
     def _refresh(self, held: _Held, fetch: Fetch, deadline: float) -> None:
         held.asked_at = self._clock()

@@ -119,9 +119,9 @@ class Revival:
     def _try_to_revive(self) -> None:
         is_first = self._looked_in != os.getpid()
         try:
-            with self._turn().taken(_FIRST_LOOK_SECONDS if is_first else 0.0):
-                if self.is_wanted and not fork.is_under_way() and not self.flag[0]:
-                    self._run_here()
+            self._turn().call(
+                self._run_here_if_due, _FIRST_LOOK_SECONDS if is_first else 0.0
+            )
         except Busy:
             self._looked_in = os.getpid()  # once is enough, whatever the look waits for
         except Exception as error:  # noqa: BLE001  a check must not fail because of this
@@ -229,6 +229,10 @@ class Revival:
         # In a process that gevent has patched since the fork, the first check does it.
         if not is_patched_since():
             self.revive()
+
+    def _run_here_if_due(self) -> None:
+        if self.is_wanted and not fork.is_under_way() and not self.flag[0]:
+            self._run_here()
 
     def _run_here(self) -> None:
         for error in fork.take_errors():

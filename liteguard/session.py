@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import requests
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
+from requests.cookies import RequestsCookieJar
 
 from liteguard.deadline import POOL_CLASSES
 from liteguard.version import __version__
@@ -28,6 +30,7 @@ def make_session(
         session.mount(scheme, _PunctualAdapter())
     # An auth object of our own also keeps requests from looking into .netrc.
     session.auth = _BearerToken(token)
+    session.cookies = _NoCookies()
     session.headers.update(_headers(environment, process_id, pid))
     return session
 
@@ -38,12 +41,37 @@ class _PunctualAdapter(HTTPAdapter):
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
         super().init_poolmanager(*args, **options)
         self.poolmanager.pool_classes_by_scheme = POOL_CLASSES
+        self.poolmanager.pools = _Pools()
 
     def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
         manager = super().proxy_manager_for(proxy, **options)
         if not proxy.lower().startswith("socks"):
             manager.pool_classes_by_scheme = POOL_CLASSES
+        if not isinstance(manager.pools, _Pools):
+            manager.pools = _Pools()
         return manager
+
+
+class _Pools(dict[Any, Any]):
+    """The pool of each backend, for urllib3, without a lock.
+
+    A signal handler could leave it held by what it raises, and all threads wait. Two
+    that ask at once may make a pool each, of which one is kept.
+    """
+
+    lock = contextlib.nullcontext()
+
+    def clear(self) -> None:
+        for pool in list(self.values()):
+            pool.close()
+        super().clear()
+
+
+class _NoCookies(RequestsCookieJar):
+    """Keeps none, and so needs no lock. The backend sends none that matter."""
+
+    def extract_cookies(self, response: Any, request: Any) -> None:
+        pass
 
 
 class _BearerToken(AuthBase):

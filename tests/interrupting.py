@@ -68,10 +68,6 @@ class Interruption:
         if not is_there or event not in {"call", "c_return"}:
             return
         name = getattr(argument, "__name__", "")
-        if name == "__enter__" and sys.version_info >= (3, 14):
-            # There a handler may run between a lock's taking and its block; so it may
-            # in all of the standard library.
-            return
         if self._left == 0:
             self.place = f"{code.co_filename}:{frame.f_lineno} {event} {name}"
             self._left -= 1

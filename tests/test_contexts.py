@@ -635,7 +635,7 @@ def test_a_child_checks_though_a_thread_held_the_lock(
             bundles.bind(user("b"), backend)
         return list(names(bundles.table(user("a"))))
 
-    with bundles._use(user("b")).turn.taken():
+    with bundles._use(user("b")).turn._lock:
         assert in_child(check, fork=fork_without_hooks) == ["for-a"]
 
 

@@ -383,7 +383,7 @@ def test_checks_made_during_a_revival_are_written_when_it_is_over(
     run(
         """
 def meet_a_revival():
-    with client._lifecycle._revival._turn().taken():
+    with client._lifecycle._revival._turn()._lock:
         checks(3)
     while client.status().role == "parked":
         time.sleep(0.01)

@@ -86,7 +86,7 @@ def test_object_named_by_its_id_is_kept_alive() -> None:
     journal = new_journal(new_file(None))
     code = Code()
     key = id(code)
-    journal.write_text(key, b"text", keep=code)
+    journal.write_text(key, b"text", code)
     del code
     assert all(id(Code()) != key for _ in range(1000))
 

@@ -222,7 +222,7 @@ def test_a_child_that_cannot_be_revived_yet_asks_for_nothing(
         revival = client._lifecycle._revival
 
         def bind() -> bool:
-            with revival._turn().taken(5.0):
+            with revival._turn()._lock:
                 scope = client.create_scope().bind_protected_context(ALICE)
                 return is_open(scope, ALICE)
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import shutil
 import sys
 import threading
 import time
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Callable
 
 import pytest
 
@@ -23,6 +22,7 @@ from journals import (
     signals_in,
     signals_of,
 )
+from liteguard.process.turns import Turn
 from liteguard.telemetry.execution import Execution, signal_id
 from liteguard.telemetry.happening import EXECUTION, OPEN
 from liteguard.telemetry.journal_folder import open_journal_file
@@ -272,15 +272,16 @@ def test_record_that_is_queued_at_the_last_moment_is_written(tmp_path: Path) -> 
     """Whoever has just written the queue looks at it once more."""
     late = [Entry(happening("late"), 1.0, None)]
 
-    @contextlib.contextmanager
-    def taken() -> Iterator[None]:
-        """Queue something at the end of the turn, as another thread would."""
-        yield
-        if late:
-            recorder._queue(late.pop())
+    class Late(Turn):
+        """A turn at whose end something is queued, as by another thread."""
+
+        def call(self, action: Callable[[], Any], timeout_seconds: float = 0.0) -> Any:
+            super().call(action, timeout_seconds)
+            if late:
+                recorder._queue(late.pop())
 
     recorder = new_recorder(tmp_path)
-    recorder._making.taken = taken  # type: ignore[assignment, method-assign]  # as it is called
+    recorder._making = Late()
     recorder.record(happening("early"))
     held = [
         s["guardName"] for file in recorder.journals.files() for s in signals_in(file)
@@ -291,7 +292,7 @@ def test_record_that_is_queued_at_the_last_moment_is_written(tmp_path: Path) -> 
 def test_oldest_that_waits_for_a_journal_goes_first(tmp_path: Path) -> None:
     """While one thread makes a journal, the queue of the others is bounded."""
     recorder = new_recorder(tmp_path, capacity=3)
-    with recorder._making.taken():
+    with recorder._making._lock:
         for number in range(5):
             assert recorder.record(happening(f"guard-{number}")) is None
     assert recorder.recorded == 2
@@ -560,7 +561,7 @@ def test_close_within_the_making_of_a_journal_is_short(tmp_path: Path) -> None:
     recorder = new_recorder(tmp_path)
     recorder.record(happening())
     begun = time.monotonic()
-    with recorder._making.taken():
+    with recorder._making._lock:
         recorder.close(begun + 3600.0)
     assert [file.is_sealed for file in recorder.journals.files()] == [True]
     assert time.monotonic() < begun + 1800.0

@@ -110,7 +110,8 @@ def test_later_checks_wait_for_nobody() -> None:
     class Held(Turn):
         """A turn that another thread keeps."""
 
-        def taken(self, timeout_seconds: float = 0.0) -> NoReturn:
+        def call(self, action: object, timeout_seconds: float = 0.0) -> NoReturn:
+            del action
             waited.append(timeout_seconds)
             raise Busy
 

@@ -116,14 +116,14 @@ class Refresher:
 
     def refresh_once(self) -> float:
         """Do one round; return the seconds until the next. Blocks for one fetch."""
-        with contextlib.suppress(Busy), self._turn.taken():
-            return self._round()
+        with contextlib.suppress(Busy):
+            return self._turn.call(self._round)
         return self._reload_rate_seconds
 
     def reload(self) -> None:
         """Put the snapshot into force if it changed. Blocks for a look at the file."""
-        with contextlib.suppress(Busy), self._turn.taken():
-            self._bundle.reload()
+        with contextlib.suppress(Busy):
+            self._turn.call(self._bundle.reload)
 
     def _round(self) -> float:
         self.try_to_lead()

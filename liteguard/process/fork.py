@@ -15,6 +15,8 @@ import weakref
 from pathlib import Path
 from typing import Callable, Optional, Protocol, Union
 
+from liteguard.process.turns import locked
+
 _MADV_WIPEONFORK = 18
 _SMAPS = Path("/proc/self/smaps")
 # An after-hook that never comes (uWSGI runs some hooks and not others) must not
@@ -41,12 +43,29 @@ class _Forks:
     def __init__(self) -> None:
         self.clients: tuple[weakref.ref[Forkable], ...] = ()
         # Reentrant: a signal handler that starts a client may run in the middle of it.
-        self.registration = threading.RLock()
+        self._lock = threading.RLock()
         self.has_hooks = False
         # By thread: several may fork at once, and the hook of another library may fork.
         self.begun: dict[int, tuple[float, ...]] = {}
         self.errors: list[Exception] = []
         self.kernel_wipes: Optional[bool] = None
+
+    @locked
+    def watch(self, client: Forkable) -> None:
+        self._install()
+        others = [ref for ref in self.clients if ref() not in (None, client)]
+        # A tuple replaced whole: a hook may read it at any moment, without a lock.
+        self.clients = (*others, weakref.ref(client))
+
+    def _install(self) -> None:
+        if self.has_hooks or not hasattr(os, "register_at_fork"):
+            return
+        os.register_at_fork(
+            before=self.before,
+            after_in_parent=self.after_in_parent,
+            after_in_child=self.after_in_child,
+        )
+        self.has_hooks = True
 
     def before(self) -> None:
         thread = threading.get_ident()
@@ -62,7 +81,7 @@ class _Forks:
             self.begun[thread] = outer
 
     def after_in_child(self) -> None:
-        self.registration = threading.RLock()
+        self._lock = threading.RLock()
         self.begun = {}
         for client in self._living():
             self._guarded(client.reset_after_fork)
@@ -87,11 +106,7 @@ def watch(client: Forkable) -> None:
 
     Holds the client weakly. The hooks themselves are registered once and stay.
     """
-    with _forks.registration:
-        _install_hooks()
-        others = [ref for ref in _forks.clients if ref() not in (None, client)]
-        # A tuple replaced whole: a hook may read it at any moment, without a lock.
-        _forks.clients = (*others, weakref.ref(client))
+    _forks.watch(client)
 
 
 def is_under_way() -> bool:
@@ -107,17 +122,6 @@ def take_errors() -> list[Exception]:
     """Return what the hooks could not log, and forget it."""
     errors, _forks.errors = _forks.errors, []
     return errors
-
-
-def _install_hooks() -> None:
-    if _forks.has_hooks or not hasattr(os, "register_at_fork"):
-        return
-    os.register_at_fork(
-        before=_forks.before,
-        after_in_parent=_forks.after_in_parent,
-        after_in_child=_forks.after_in_child,
-    )
-    _forks.has_hooks = True
 
 
 class _PidFlag:

@@ -1,20 +1,20 @@
-"""Taking turns in a way that no signal handler can spoil by what it raises.
+"""Locks that no signal handler leaves held by what it raises.
 
-The interpreter runs signal handlers after a call has returned. What one raises there,
-a lock having been taken and its ``try`` not begun, would leave the lock held for ever.
+The interpreter runs signal handlers after calls, on 3.14 also between a lock's taking
+and its ``with`` block, on 3.9 also between the block and the giving back. What one
+raises there would leave the lock held for ever. So a lock is taken and given back
+within one ``try``, in `_hold` alone, and what is to be done with it comes as a call.
 """
 
 from __future__ import annotations
 
 import contextlib
-import operator
+import functools
 import threading
-from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar
-
-if TYPE_CHECKING:
-    from types import TracebackType
+from typing import Any, Callable, Optional, TypeVar, cast
 
 T = TypeVar("T")
+Method = TypeVar("Method", bound=Callable[..., Any])
 
 
 class Busy(Exception):
@@ -26,28 +26,35 @@ class Turn:
 
     def __init__(self) -> None:
         # One that knows which thread holds it, from the instant of taking on.
-        self._lock = threading.RLock()
+        self._lock: Any = threading.RLock()
 
-    def taken(self, timeout_seconds: float = 0.0) -> _Taking:
-        """Return a context manager that has the turn for the time of a block.
+    def call(self, action: Callable[[], T], timeout_seconds: float = 0.0) -> T:
+        """Call *action* in turn, and return what it returns.
 
         Args:
-            timeout_seconds: Longest that it blocks.
+            action: What one thread does at a time.
+            timeout_seconds: Longest that it waits for the turn.
 
         Raises:
-            Busy: On entering: the turn is not to be had.
+            Busy: The turn is not to be had, and *action* was not called.
         """
-        return _Taking(self._lock, timeout_seconds)
+        if self._is_mine:
+            raise Busy
+        return _hold(self._lock, timeout_seconds, action)
 
     def insist(self, timeout_seconds: float, action: Callable[[], T]) -> T:
         """Call *action* in turn; after *timeout_seconds* call it all the same."""
-        with contextlib.suppress(Busy), self.taken(timeout_seconds):
-            return action()
+        with contextlib.suppress(Busy):
+            return self.call(action, timeout_seconds)
         return action()
 
-    def keep(self) -> bool:
+    def keep(self, timeout_seconds: float = 0.0) -> bool:
         """Take the turn and never give it back; return ``False`` if it is taken."""
-        return not _is_owned(self._lock) and _take(self._lock, 0.0)
+        return not self._is_mine and _take(self._lock, timeout_seconds)
+
+    @property
+    def _is_mine(self) -> bool:
+        return bool(self._lock._is_owned())  # noqa: SLF001  as threading.Condition asks
 
 
 class Latch:
@@ -68,46 +75,51 @@ class Latch:
             self.open()
 
 
-class _Taking:
-    __slots__ = ("_lock", "_timeout_seconds")
+def locked(method: Method) -> Method:
+    """Let one thread at a time run *method*, and all others so marked of its object.
 
-    def __init__(self, lock: Any, timeout_seconds: float) -> None:
-        self._lock = lock
-        self._timeout_seconds = timeout_seconds
+    The object has a reentrant lock, ``_lock``: a signal handler, or a finalizer, may
+    call such a method in the middle of another. For a few instructions only: who comes
+    second waits without a bound. Arguments are passed by position, for speed.
+    """
 
-    def __enter__(self) -> None:
+    @functools.wraps(method)
+    def call(self: Any, *arguments: Any) -> Any:
         lock = self._lock
-        is_taken = False
-        if not _is_owned(lock):
-            try:
-                is_taken = _take(lock, self._timeout_seconds)
-            except BaseException:
-                # Raised by a signal handler, perhaps after the lock was taken.
-                if _is_owned(lock):
-                    lock.release()
-                raise
-        if not is_taken:
-            raise Busy
+        if lock._is_owned():  # noqa: SLF001  as threading.Condition asks
+            return method(self, *arguments)
+        return _hold(lock, None, method, self, *arguments)
 
-    if TYPE_CHECKING:
+    return cast("Method", call)
 
-        def __exit__(
-            self,
-            kind: Optional[type[BaseException]],
-            error: Optional[BaseException],
-            traceback: Optional[TracebackType],
-        ) -> None: ...
 
-    else:
-        # The lock's own: before a method in Python a signal handler may run.
-        __exit__ = property(operator.attrgetter("_lock.__exit__"))
+def _hold(
+    lock: Any,
+    timeout_seconds: Optional[float],
+    action: Callable[..., T],
+    *arguments: Any,
+) -> T:
+    """Call *action* with *lock* held, which this thread does not hold yet."""
+    try:
+        if timeout_seconds is None:
+            lock.acquire()
+        elif not _take(lock, timeout_seconds):
+            raise Busy  # noqa: TRY301  as whatever else is raised here
+        result = action(*arguments)
+        lock.release()
+    except BaseException:
+        # At once, and not if the lock is owned: a call to ask would be another moment
+        # for a handler.
+        try:  # noqa: SIM105  suppress() would be two
+            lock.release()
+        except RuntimeError:  # it was not taken, or is given back
+            pass
+        raise
+    return result
 
 
 def _take(lock: Any, timeout_seconds: float) -> bool:
     if timeout_seconds > 0.0:
         return bool(lock.acquire(timeout=timeout_seconds))
+    # Not with a timeout of nothing, for which gevent would let others run.
     return bool(lock.acquire(blocking=False))
-
-
-def _is_owned(lock: Any) -> bool:
-    return bool(lock._is_owned())  # noqa: SLF001  as threading.Condition asks

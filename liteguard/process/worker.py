@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import logging
 import os
@@ -49,7 +50,10 @@ class PeriodicWorker:
 
     def start(self) -> None:
         """Start the thread; raises RuntimeError where no thread can be started."""
-        self._thread.start()
+        if threading.get_ident() == threading.main_thread().ident:
+            _start_elsewhere(self._thread)
+        else:
+            self._thread.start()
 
     def wake(self) -> None:
         """Let the next round begin at once. Never blocks, also in a signal handler."""
@@ -125,6 +129,31 @@ class PeriodicWorker:
         pause, doubled = self._pause_seconds, 2.0 * self._pause_seconds
         self._pause_seconds = min(_LONGEST_PAUSE_SECONDS, doubled)
         return max(pause, took_seconds)
+
+
+def _start_elsewhere(thread: threading.Thread) -> None:
+    """Start *thread* in another, where no signal handler runs, and wait until it has.
+
+    Starting takes locks of the threading module, one of them for all threads of the
+    process. On 3.14 a handler that raises would leave it held.
+    """
+    ended = _thread.allocate_lock()
+    ended.acquire()
+    failures: list[RuntimeError] = []
+
+    def start() -> None:
+        try:
+            thread.start()
+        except RuntimeError as error:
+            failures.append(error)
+        finally:
+            ended.release()
+
+    # Asked for by the module: gevent puts its own there.
+    _thread.start_new_thread(start, ())
+    ended.acquire()
+    if failures:
+        raise failures[0]
 
 
 def _wait_for_the_kernel(native_id: Optional[int], deadline: float) -> None:

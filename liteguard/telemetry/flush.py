@@ -113,8 +113,9 @@ class Flusher:
             return min(pause, self._flush_rate_seconds)
         began = time.thread_time()
         try:
-            with self._turn.taken():
-                is_done = self._send_everything(math.inf, began + _BURST_SECONDS)
+            is_done = self._turn.call(
+                lambda: self._send_everything(math.inf, began + _BURST_SECONDS)
+            )
         except Busy:
             return _WAIT_FOR_TURN_SECONDS
         except TransportError as error:
@@ -134,13 +135,10 @@ class Flusher:
             the journal for the next flush or the next leader.
         """
         try:
-            with self._turn.taken(max(0.0, deadline - self._clock())):
-                self._send_everything(deadline)
-                has_time = self._clock() + _RECORD_SECONDS < deadline
-                if self._sources.has_holes and has_time:
-                    # A thread was in the middle of a record: let it end, then go on.
-                    time.sleep(_RECORD_SECONDS)
-                    self._send_everything(deadline)
+            self._turn.call(
+                lambda: self._send_the_last(deadline),
+                max(0.0, deadline - self._clock()),
+            )
         except Busy:
             return False
         except TransportError as error:
@@ -200,6 +198,14 @@ class Flusher:
         if self._clock() < deadline:
             self._send_observations(deadline)
         return True
+
+    def _send_the_last(self, deadline: float) -> None:
+        self._send_everything(deadline)
+        has_time = self._clock() + _RECORD_SECONDS < deadline
+        if self._sources.has_holes and has_time:
+            # A thread was in the middle of a record: let it end, then go on.
+            time.sleep(_RECORD_SECONDS)
+            self._send_everything(deadline)
 
     def _take_over(self, successor: Recorder) -> bool:
         if self._earlier is not None and self._earlier.retire(successor):

@@ -8,6 +8,7 @@ import threading
 from typing import TYPE_CHECKING, Callable, Optional
 
 from liteguard.process.clock import host_ns
+from liteguard.process.turns import locked
 from liteguard.telemetry.journal_file import (
     LEASE_GRACE_NS,
     RECORDS_AT,
@@ -74,6 +75,7 @@ class Journal:
         """Return where the text named *key* lies, or 0 if it was not written yet."""
         return self.offsets.get(key, 0)
 
+    @locked
     def write_text(self, key: Hashable, text: bytes, keep: object = None) -> int:
         """Write the text named *key*, unless it is there, and return where it lies.
 
@@ -85,17 +87,16 @@ class Journal:
         Raises:
             JournalFull: There is no room for it, or this thread is writing one already.
         """
-        with self._lock:
-            offset = self.offsets.get(key, 0)
-            if offset:
-                return offset
-            if self._is_writing:
-                raise JournalFull
-            self._is_writing = True
-            try:
-                return self._write_text(key, text, keep)
-            finally:
-                self._is_writing = False
+        offset = self.offsets.get(key, 0)
+        if offset:
+            return offset
+        if self._is_writing:
+            raise JournalFull
+        self._is_writing = True
+        try:
+            return self._write_text(key, text, keep)
+        finally:
+            self._is_writing = False
 
     def _write_text(self, key: Hashable, text: bytes, keep: object) -> int:
         offset = self._next_text
@@ -162,25 +163,25 @@ class Journal:
             self._on_many()
         return number
 
+    @locked
     def _counts(self, number: int) -> int:
         # A number taken after the seal's own is seen here to be beyond it, because
         # the flag is set before that number is drawn.
-        with self._lock:
-            return number if number <= self._last_number else 0
+        return number if number <= self._last_number else 0
 
+    @locked
     def seal(self) -> bool:
         """End the journal: every record that got its number before now still counts.
 
         Returns:
             Whether this call ended it; ``False`` if it had ended before.
         """
-        with self._lock:
-            if self._is_sealing:
-                return False
-            self._is_sealing = True
-            self._last_number = self._next_number() - 1
-            self.file.seal(self._last_number)
-            return True
+        if self._is_sealing:
+            return False
+        self._is_sealing = True
+        self._last_number = self._next_number() - 1
+        self.file.seal(self._last_number)
+        return True
 
 
 class LeasedJournal(Journal):

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Callable, Optional
 
 from liteguard.process.clock import host_ns
 from liteguard.process.logs import Trouble
+from liteguard.process.turns import locked
 from liteguard.telemetry.execution import new_id
 from liteguard.telemetry.journal import Journal, LeasedJournal
 from liteguard.telemetry.journal_file import JournalFile, Owner
@@ -106,20 +107,23 @@ class Journals:
         if not self._is_measured:
             # None at all will do for ever.
             journal.readings_from, journal.readings_until = -math.inf, math.inf
-        with self._lock:
-            self.current = journal
-            self.count_lost(self.take_lost())
+        self._put_in_force(journal)
         if len(self._sealed) >= _MANY_SEALED:
             self._on_many()
         return journal
 
+    @locked
+    def _put_in_force(self, journal: Journal) -> None:
+        self.current = journal
+        self.count_lost(self.take_lost())
+
+    @locked
     def seal(self) -> None:
         """End the current journal, without a disk; the next record begins another."""
-        with self._lock:
-            journal, self.current = self.current, None
-            if journal is not None and journal.seal():
-                self._recorded_before += journal.count
-                self._sealed.append(journal.file)
+        journal, self.current = self.current, None
+        if journal is not None and journal.seal():
+            self._recorded_before += journal.count
+            self._sealed.append(journal.file)
 
     def try_disk_again(self) -> None:
         """Seal a journal that found no disk, from time to time: the next may find one.
@@ -132,50 +136,53 @@ class Journals:
         if [file for file in self.files() if file.path is None] == [journal.file]:
             self.seal()
 
+    @locked
     def files(self) -> list[JournalFile]:
         """Return this process's journals, the oldest first."""
-        with self._lock:
-            journal = self.current
-            return [*self._sealed, *([] if journal is None else [journal.file])]
+        journal = self.current
+        return [*self._sealed, *([] if journal is None else [journal.file])]
 
+    @locked
     def hold(self, file: JournalFile) -> bool:
         """Mark a journal as in flight, so that it is not let go of.
 
         Returns:
             ``False`` if it was let go of before, and counted.
         """
-        with self._lock:
-            journal = self.current
-            is_current = journal is not None and journal.file is file
-            is_held = is_current or file in self._sealed
-            if is_held:
-                file.set_in_flight(is_in_flight=True)
-            return is_held
+        journal = self.current
+        is_current = journal is not None and journal.file is file
+        is_held = is_current or file in self._sealed
+        if is_held:
+            file.set_in_flight(is_in_flight=True)
+        return is_held
 
+    @locked
     def forget_delivered(self) -> None:
         """Drop the sealed journals that are delivered, by whichever process."""
-        with self._lock:
-            delivered = [file for file in self._sealed if not file.unsettled()]
-            self._sealed = [file for file in self._sealed if file not in delivered]
-            # What lies on disk and has losses to report is found there by a leader.
-            in_memory = [file for file in delivered if file.path is None]
-            self.count_lost(sum(file.take_unreported() for file in in_memory))
+        delivered = [file for file in self._sealed if not file.unsettled()]
+        self._sealed = [file for file in self._sealed if file not in delivered]
+        # What lies on disk and has losses to report is found there by a leader.
+        in_memory = [file for file in delivered if file.path is None]
+        self.count_lost(sum(file.take_unreported() for file in in_memory))
 
     def take_over(self, earlier: Journals) -> None:
         """Hold from now on what *earlier*, of this process, has only in memory."""
         files = earlier.files()
         left = [file for file in files if file.path is None or is_deleted(file.path)]
-        with self._lock:
-            self._sealed = [*left, *self._sealed]
+        self._put_first(left)
         self.count_lost(earlier.take_lost())
 
+    @locked
+    def _put_first(self, files: list[JournalFile]) -> None:
+        self._sealed = [*files, *self._sealed]
+
+    @locked
     def count_lost(self, count: int) -> None:
         """Have *count* signals, of this process or adopted, reported as dropped."""
-        with self._lock:
-            if self.current is None:
-                self._lost += count
-            elif count:
-                self.current.file.add_lost(count)
+        if self.current is None:
+            self._lost += count
+        elif count:
+            self.current.file.add_lost(count)
 
     def keep_lost(self) -> None:
         """Leave what was lost, and is not reported yet, to whoever leads next.
@@ -185,11 +192,11 @@ class Journals:
         if self._lost and self.begin() is not None:
             self.seal()
 
+    @locked
     def take_lost(self) -> int:
         """Return what was lost while there was no journal, for another to report."""
-        with self._lock:
-            lost, self._lost = self._lost, 0
-            return lost
+        lost, self._lost = self._lost, 0
+        return lost
 
     @property
     def recorded(self) -> int:
@@ -231,11 +238,16 @@ class Journals:
             self._let_go(file)
 
     def _let_go(self, file: JournalFile) -> None:
-        with self._lock:
-            # What is being sent may have arrived; only its answer settles it.
-            if file not in self._sealed or file.is_in_flight:
-                return
-            self._sealed = [sealed for sealed in self._sealed if sealed is not file]
         # One that another process has claimed is delivered by that.
-        if file.path is None or discard_journal_file(file.path):
+        if self._forget(file) and (
+            file.path is None or discard_journal_file(file.path)
+        ):
             self.count_lost(file.unsettled() + file.take_unreported())
+
+    @locked
+    def _forget(self, file: JournalFile) -> bool:
+        # What is being sent may have arrived; only its answer settles it.
+        if file not in self._sealed or file.is_in_flight:
+            return False
+        self._sealed = [sealed for sealed in self._sealed if sealed is not file]
+        return True

@@ -12,7 +12,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Optional
 
-from liteguard.process.turns import Busy, Turn
+from liteguard.process.turns import Busy, Turn, locked
 from liteguard.telemetry.execution import (
     ExecutionState,
     SignalRef,
@@ -121,16 +121,18 @@ class Recorder:
         """
         seconds = min(_MAKING_SECONDS, max(0.0, deadline - time.monotonic()))
         try:
-            with self._making.taken(seconds):
-                self._refuse_more()
-                self._write_waiting()
+            self._making.call(self._write_the_last, seconds)
         except Busy:
             self._refuse_more()
         self.journals.seal()
 
+    def _write_the_last(self) -> None:
+        self._refuse_more()
+        self._write_waiting()
+
+    @locked
     def _refuse_more(self) -> None:
-        with self._lock:
-            self._is_closed = True
+        self._is_closed = True
 
     def drain(self) -> None:
         """Bring what was queued into a journal, unless another thread does so now."""
@@ -140,8 +142,7 @@ class Recorder:
         # Asked again after each release: what came in at the last moment is seen.
         with contextlib.suppress(Busy):
             while self._waiting:
-                with self._making.taken():
-                    self._write_waiting()
+                self._making.call(self._write_waiting)
 
     @property
     def recorded(self) -> int:
@@ -153,20 +154,20 @@ class Recorder:
         """How many records of this process are not yet delivered."""
         return len(self._waiting) + self.journals.unsettled()
 
+    @locked
     def _queue(self, entry: Entry) -> None:
-        with self._lock:
-            if self._is_closed:
-                return
-            if len(self._waiting) >= self._max_waiting:
-                with contextlib.suppress(IndexError):  # another thread has just begun
-                    self._waiting.popleft()
-                    self._lose_one()
-            self._waiting.append(entry)
+        if self._is_closed:
+            return
+        if len(self._waiting) >= self._max_waiting:
+            with contextlib.suppress(IndexError):  # another thread has just begun
+                self._waiting.popleft()
+                self._lose_one()
+        self._waiting.append(entry)
 
+    @locked
     def _lose_one(self) -> None:
-        with self._lock:
-            self._lost_waiting += 1
-            self.journals.count_lost(1)
+        self._lost_waiting += 1
+        self.journals.count_lost(1)
 
     def _write_waiting(self) -> None:
         while self._waiting:

@@ -43,7 +43,7 @@ def site_at(journal: Journal, happening: Happening) -> int:
         "callsiteId": _place(code, instruction),
         "kind": "guard_execution" if flags & EXECUTION else "guard_check",
     }
-    return journal.write_text(key, orjson.dumps(site), keep=code)
+    return journal.write_text(key, orjson.dumps(site), code)
 
 
 def name_at(journal: Journal, name: str) -> int:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from typing import Any
 
+from liteguard.process.turns import locked
+
 _MAX_NAMES = 1000
 _MAX_NAME_CHARACTERS = 200
 
@@ -22,34 +24,34 @@ class UnadoptedCounts:
         self._lock = threading.RLock()
         self._seen: dict[str, list[int]] = {}
 
+    @locked
     def count(self, name: str, now: float) -> None:
         """Count one check. *now* is in wall-clock seconds."""
         moment = int(now * 1000)
-        with self._lock:
-            entry = self._seen.get(name)
-            if entry is not None:
-                entry[1] = moment
-                entry[2] += 1
-            elif len(self._seen) < _MAX_NAMES and 0 < len(name) <= _MAX_NAME_CHARACTERS:
-                self._seen[name] = [moment, moment, 1]
+        entry = self._seen.get(name)
+        if entry is not None:
+            entry[1] = moment
+            entry[2] += 1
+        elif len(self._seen) < _MAX_NAMES and 0 < len(name) <= _MAX_NAME_CHARACTERS:
+            self._seen[name] = [moment, moment, 1]
 
+    @locked
     def take(self) -> dict[str, list[int]]:
         """Return the counts and begin anew."""
-        with self._lock:
-            seen, self._seen = self._seen, {}
+        seen, self._seen = self._seen, {}
         return seen
 
+    @locked
     def give_back(self, seen: dict[str, list[int]]) -> None:
         """Add counts that could not be delivered to those made since."""
-        with self._lock:
-            for name, (first, last, count) in seen.items():
-                entry = self._seen.get(name)
-                if entry is not None:
-                    entry[0] = min(entry[0], first)
-                    entry[1] = max(entry[1], last)
-                    entry[2] += count
-                elif len(self._seen) < _MAX_NAMES:
-                    self._seen[name] = [first, last, count]
+        for name, (first, last, count) in seen.items():
+            entry = self._seen.get(name)
+            if entry is not None:
+                entry[0] = min(entry[0], first)
+                entry[1] = max(entry[1], last)
+                entry[2] += count
+            elif len(self._seen) < _MAX_NAMES:
+                self._seen[name] = [first, last, count]
 
 
 def encode_observations(seen: dict[str, list[int]]) -> list[dict[str, Any]]:

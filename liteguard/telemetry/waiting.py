@@ -9,6 +9,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Optional
 
+from liteguard.process.turns import locked
 from liteguard.telemetry.execution import ExecutionState, SignalRef, current_execution
 from liteguard.telemetry.happening import Happening
 
@@ -55,15 +56,14 @@ class Standby:
 
     def record(self, happening: Happening) -> None:
         """Keep a record for the recorder to come; held up for a few instructions."""
-        entry = Entry(happening, time.time(), current_execution.get())
+        self._keep(Entry(happening, time.time(), current_execution.get()))
+
+    @locked
+    def _keep(self, entry: Entry) -> None:
         pid = os.getpid()
-        with self._lock(pid):
-            if (
-                len(self._entries) >= self._capacity
-                and self._entries.popleft()[0] == pid
-            ):
-                self._lost = {pid: self._lost.get(pid, 0) + 1}
-            self._entries.append((pid, entry))
+        if len(self._entries) >= self._capacity and self._entries.popleft()[0] == pid:
+            self._lost = {pid: self._lost.get(pid, 0) + 1}
+        self._entries.append((pid, entry))
 
     def record_check(
         self,
@@ -89,22 +89,23 @@ class Standby:
     def count(self, name: str, now: float) -> None:
         """Leave out an observation: it is a statistic, unlike a record."""
 
+    @locked
     def take(self) -> list[Entry]:
         """Take out what is here, and return what this process has made."""
         pid = os.getpid()
         taken: list[tuple[int, Entry]] = []
         # One by one: a signal handler may take some, or all, in the middle of this.
-        with self._lock(pid), contextlib.suppress(IndexError):
+        with contextlib.suppress(IndexError):
             while self._entries:
                 taken.append(self._entries.popleft())
         return [entry for maker, entry in taken if maker == pid]
 
+    @locked
     def take_lost(self) -> int:
         """Return how many entries were dropped since the last time."""
-        pid = os.getpid()
-        with self._lock(pid):
-            lost, self._lost = self._lost, {}
-        return lost.get(pid, 0)
+        lost, self._lost = self._lost, {}
+        return lost.get(os.getpid(), 0)
 
-    def _lock(self, pid: int) -> threading.RLock:
-        return self._locks.setdefault(pid, threading.RLock())
+    @property
+    def _lock(self) -> threading.RLock:
+        return self._locks.setdefault(os.getpid(), threading.RLock())
