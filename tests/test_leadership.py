@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import functools
+import itertools
 import os
 import resource
 import signal
@@ -21,6 +23,7 @@ from forking import (
     sleep_for_ever,
     wait_until,
 )
+from interrupting import Interruption
 from liteguard.host.leadership import LeaderLock
 from liteguard.process.identity import current_identity
 
@@ -433,6 +436,29 @@ def test_a_try_that_outlasts_the_parking_does_not_lead(path: Path) -> None:
     slow.unpark()
     assert slow.try_acquire()
     slow.release()
+
+
+def test_what_is_raised_in_taking_and_parking_bars_nobody(path: Path) -> None:
+    """Whatever a signal handler has ended: once unparked, the process may lead."""
+    for moment in itertools.count():
+        lock = new_lock(path)
+        interruption = Interruption(moment)
+        interruption.run(functools.partial(take_and_park, lock))
+        lock.unpark()
+        # Else it may be locked still, until it has not been touched for 30 seconds.
+        path.unlink(missing_ok=True)
+        assert lock.try_acquire(), interruption.place
+        lock.release()
+        if not interruption.place:
+            break
+    assert moment > 20
+
+
+def take_and_park(lock: LeaderLock) -> None:
+    """Lead, and be parked for a moment, as for a fork."""
+    lock.try_acquire()
+    lock.park(1.0)
+    lock.unpark()
 
 
 # -- a leader that does nothing

@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-import threading
 import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Callable
@@ -21,6 +20,7 @@ import orjson
 from liteguard.host.descriptors import OwnDescriptor
 from liteguard.host.files import OWNER_READS, is_own_file
 from liteguard.process.identity import ProcessIdentity
+from liteguard.process.turns import Busy, Turn
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -79,9 +79,9 @@ class LeaderLock:
         # Which file another process holds, touched when, and how long it stays so.
         self._watched = (0, 0)
         self._watched_since = 0.0
-        # Held while the lock is being taken, and for as long as the process is parked:
+        # Taken while the lock is being taken, and for as long as the process is parked:
         # a descriptor opened while a fork is under way would stay locked in the child.
-        self._gate = threading.Lock()
+        self._gate = Turn()
         self._has_gate = False
         self._is_parked = False
 
@@ -103,13 +103,12 @@ class LeaderLock:
         Raises:
             OSError: The lock file cannot be opened or the file system has no locks.
         """
-        is_ours = self._identity.pid == os.getpid()
-        if not is_ours or not self._gate.acquire(blocking=False):
+        if self._identity.pid != os.getpid():
             return False
         try:
-            is_leading = self._keep() or self._take()
-        finally:
-            self._gate.release()
+            is_leading = self._gate.call(lambda: self._keep() or self._take())
+        except Busy:
+            return False
         if self._is_parked:
             # The taking took longer than parking could wait for it.
             self.release()
@@ -129,16 +128,17 @@ class LeaderLock:
         """Give leadership up and refuse it until `unpark`."""
         self._is_parked = True
         # Several threads may fork at once: who comes too late must not undo this.
-        if not self._has_gate and self._gate.acquire(timeout=timeout_seconds):
-            self._has_gate = True
+        if not self._has_gate:
+            self._has_gate = self._gate.keep(timeout_seconds)
         self.release()
 
     def unpark(self) -> None:
         """Let `try_acquire` succeed again."""
+        if self._is_parked or self._has_gate:
+            # Another one: that which is kept may be another thread's to give back, or
+            # of a parking that a signal handler ended before it was noted.
+            self._gate, self._has_gate = Turn(), False
         self._is_parked = False
-        if self._has_gate:
-            self._has_gate = False
-            self._gate.release()
 
     def abandon(self) -> None:
         """Let go of a lock inherited over a fork: the parent keeps holding it."""
