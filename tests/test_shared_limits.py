@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 import mmap
 import os
 import random
@@ -10,16 +12,19 @@ import struct
 import threading
 import time
 from bisect import bisect_left
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Callable
 
 import pytest
 
 from forking import Child, fork_without_hooks, in_child, living, wait_until
+from interrupting import Interruption
 from liteguard.host.rate_limits import RateLimits
-from liteguard.host.stripes import SPARES
+from liteguard.host.stripes import SPARES, Stripes, lock_count
 from liteguard.host.window_files import SharedTable, open_table
 from liteguard.host.window_table import Shape
 from liteguard.process.clock import host_boot_ns
+from liteguard.process.shared_locks import SharedLocks, ThreadLocks
 from test_rate_limits import SECRET, admit, limited
 
 if TYPE_CHECKING:
@@ -186,6 +191,33 @@ def test_who_is_killed_in_the_middle_leaves_nothing_torn(
     assert counted == told or (counted == 1 and number > 3)
     assert taken(table, OTHER) == 4
     assert told or number < 7
+
+
+@pytest.mark.parametrize("kind", [SharedLocks, ThreadLocks])
+def test_what_is_raised_in_the_middle_leaves_no_lock_held(
+    tmp_path: Path, kind: type
+) -> None:
+    """A signal handler may raise at each moment; other threads find all locks free."""
+    for moment in itertools.count():
+        folder = tmp_path / str(moment)
+        folder.mkdir()
+        table = table_in(folder)
+        stripes = table.windows._stripes
+        if kind is ThreadLocks:
+            stripes._locks = ThreadLocks(lock_count(1))
+        interruption = Interruption(moment)
+        interruption.run(functools.partial(take, table))
+        with ThreadPoolExecutor(1) as other:
+            assert other.submit(are_free, stripes).result(), interruption.place
+        if not interruption.place:
+            break
+    assert moment > 15
+
+
+def are_free(stripes: Stripes) -> bool:
+    """Whether the calling thread can take all locks."""
+    count = lock_count(1)
+    return all(stripes._locks.acquire(index, 0.0) for index in range(count))
 
 
 def told_before_death(action: Callable[[], bool]) -> bool:

@@ -131,15 +131,17 @@ class WindowTable:
             region = self._stripes.hold(stripe)
             if region is None:
                 return _UNKNOWN
-            is_whole = False
             try:
                 count = self._take(region, digest, limit, consumes=consumes)
-                is_whole = True
                 # If others had to go on without us, they know nothing of our answer.
-                if self._stripes.is_at(stripe, region):
-                    return count
-            finally:
-                self._stripes.release(region, is_whole=is_whole)
+                is_known = self._stripes.is_at(stripe, region)
+                self._stripes.release(region, is_whole=True)
+            except BaseException:
+                # A signal handler may have raised just before the release, too.
+                self._stripes.release(region, is_whole=False)
+                raise
+            if is_known:
+                return count
         return _UNKNOWN
 
     def _take(self, region: int, digest: bytes, limit: int, *, consumes: bool) -> Count:
