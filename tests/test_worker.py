@@ -71,6 +71,15 @@ def test_making_a_worker_starts_no_thread() -> None:
     assert rounds.count == 0
 
 
+def test_what_fails_in_starting_a_thread_is_told(
+    run: Callable[..., PeriodicWorker],
+) -> None:
+    """To whoever starts it, although that is done in another thread."""
+    worker = run(Rounds())
+    with pytest.raises(RuntimeError, match="once"):
+        worker.start()
+
+
 def test_the_thread_is_a_daemon_with_the_name_given(
     run: Callable[..., PeriodicWorker],
 ) -> None:
