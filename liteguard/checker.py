@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional, Union
+from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from liteguard.evaluation.decision import GuardDecisionReason
-from liteguard.recall import Epoch
+from liteguard.recall import Epoch, key_of, note
+from liteguard.recording import Recording
 from liteguard.telemetry.execution import current_execution
 from liteguard.telemetry.happening import OPEN
 from liteguard.telemetry.properties import encode_properties
@@ -25,23 +26,14 @@ if TYPE_CHECKING:
     from liteguard.evaluation.table import CompiledGuard, GuardTable
     from liteguard.host.rate_limits import RateLimits
     from liteguard.process.fork import Flag
+    from liteguard.recall import Key, Recalled
     from liteguard.subject import Subject
     from liteguard.telemetry.execution import SignalRef
-    from liteguard.telemetry.recorder import Recorder
-    from liteguard.telemetry.unadopted import UnadoptedCounts
     from liteguard.telemetry.waiting import Standby
     from liteguard.verdict import Answer
 
 _MATCHED = GuardDecisionReason.MATCHED_RULE
 _DEFAULT = GuardDecisionReason.DEFAULT_VALUE
-
-
-class Recording(NamedTuple):
-    """Where checks are recorded while the client runs in process *pid*."""
-
-    recorder: Union[Recorder, Standby]
-    unadopted: Union[UnadoptedCounts, Standby]
-    pid: int
 
 
 class Checker:
@@ -124,9 +116,9 @@ class Checker:
             if recording is not None and frame is not None:
                 recording.unadopted.count(name, time.time())
             return self._unadopted
-        properties = subject.values
+        properties: Mapping[str, Any] = subject.values
         if call[0]:
-            properties = {**properties, **call[0]}
+            properties = {**properties, **call[0]} if properties else call[0]
         is_open, index = guard.evaluate(properties)
         reason = _MATCHED if index >= 0 else _DEFAULT
         limits = b""
@@ -143,13 +135,13 @@ class Checker:
         encoded = (
             encode_properties(properties) if call[0] else subject.encoded_properties()
         )
-        is_measured = self._is_measured(guard, call)
+        disables = self._disable_measurement or guard.disable_measurement or call[2]
         signal = recording.recorder.record_check(
-            name, OPEN if is_open else 0, encoded, frame, is_measured, limits
+            name, OPEN if is_open else 0, encoded, frame, not disables, limits
         )
         if recording is self._standby:
             self._pass_on()
-        return is_open, reason, index, properties, encoded, is_measured, signal
+        return is_open, reason, index, properties, encoded, not disables, signal
 
     def _without_bundle(self, call: Call) -> Answer:
         fallback = self._fallback if call[1] is None else call[1]
@@ -170,10 +162,9 @@ class Checker:
 
         Returns:
             The answer and the index of the rule that decided, -1 if none did; ``None``
-            if `check` must be called.
+            if `check_anew` must be called.
         """
-        epoch = self.epoch
-        recalled = subject.recalled.get(name) if type(name) is str else None
+        recalled, epoch = subject.recalled.get(name), self.epoch
         if recalled is None or epoch is None or not self.flag[0]:
             return None
         token, code, instruction, is_open, index, site, properties = recalled
@@ -187,45 +178,48 @@ class Checker:
             return is_open, index
         return None
 
-    def remember(
+    def check_anew(
         self,
+        kept: dict[Key, Optional[Recalled]],
+        key: Key,
         subject: Subject,
         name: str,
-        table: Optional[GuardTable],
-        answer: Answer,
+        call: Call,
         frame: FrameType,
-    ) -> None:
-        """Make a check that came a second time ready to be recalled.
+    ) -> Answer:
+        """Make a check that could not be recalled, so that it can be the time after.
 
         Args:
-            subject: For whom it was made.
+            kept: What the subject keeps of such checks.
+            key: What this one is known by there.
+            subject: For whom.
             name: The guard.
-            table: What was in force before.
-            answer: What `check` returned.
+            call: What the call adds: properties, if anything.
             frame: Where the caller stands.
+
+        Returns:
+            What `check` does.
         """
+        table = self._table
+        answer = self.check(subject, name, call, frame)
         if answer[-1] is None:
-            return
-        if name not in subject.recalled:
+            return answer
+        if key not in kept:
             # Most scopes live for one request, and ask for most guards once.
-            subject.recalled[name] = None
-            return
-        guard = None if table is None else table.lookup(name)
-        if guard is None or not self._is_constant(subject, guard):
-            return
-        is_open, _, rule_index, _, encoded, _, signal = answer
-        epoch = self._epoch_of(table, signal)
-        if epoch is not None:
-            subject.recalled[name] = epoch.recalled(
-                name, frame, encoded, is_open=is_open, rule_index=rule_index
-            )
+            note(kept, key)
+        elif not call[0] or self.key_of(name, call[0]) == key:
+            # Else another thread has changed them before they were copied.
+            epoch = self._epoch_of(table, answer[-1])
+            if epoch and self._is_constant(subject, epoch.table.lookup(name)):
+                kept[key] = epoch.recalled(name, frame, answer)
+        return answer
 
     def _epoch_of(
-        self, table: Optional[GuardTable], signal: Optional[SignalRef]
+        self, table: Optional[GuardTable], signal: SignalRef
     ) -> Optional[Epoch]:
         """Return the epoch of a check that was answered by *table*, if it lasts."""
         recording, epoch = self._recording, self.epoch
-        if table is None or recording is None or signal is None:
+        if table is None or recording is None:
             return None
         journal = recording.recorder.journal_of(signal)
         if journal is None:
@@ -273,21 +267,18 @@ class Checker:
             return recording
         return self._standby
 
-    def encode(self, properties: Mapping[str, Any]) -> bytes:
-        """Return *properties* as JSON, as a scope keeps them. Never raises."""
-        return encode_properties(properties)
+    encode = staticmethod(encode_properties)
+    key_of = staticmethod(key_of)
 
-    def _is_constant(self, subject: Subject, guard: CompiledGuard) -> bool:
+    def _is_constant(self, subject: Subject, guard: Optional[CompiledGuard]) -> bool:
         """Whether all checks of a guard for a subject are answered and recorded alike.
 
         So they are if only properties decide, and if readings belong to them as they
         belong to most.
         """
         return (
-            subject.protected_context is None
+            guard is not None
+            and subject.protected_context is None
             and not guard.is_limited
             and guard.disable_measurement <= self._disable_measurement
         )
-
-    def _is_measured(self, guard: CompiledGuard, call: Call) -> bool:
-        return not (self._disable_measurement or guard.disable_measurement or call[2])

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from liteguard.checker import Checker
+    from liteguard.recall import Key
     from liteguard.subject import Subject
 
 T = TypeVar("T")
@@ -74,12 +75,15 @@ class GuardChecks:
             frame = sys._getframe(1)
         except ValueError:
             frame = _own_frame()
-        subject = self._subject()
-        if options is properties is None is fallback is disable_measurement:
+        subject, checker = self._subject(), self._checker
+        if options is None is fallback is disable_measurement and type(name) is str:
+            key: Key = name
+            kept = subject.recalled
+            if properties is not None:
+                kept, key = subject.recalled_calls, checker.key_of(name, properties)
             # As `Checker.recall`, in place: a call of it would take a tenth more.
-            epoch = self._checker.epoch
-            recalled = subject.recalled.get(name) if type(name) is str else None
-            if recalled is not None and epoch is not None and self._checker.flag[0]:
+            recalled, epoch = kept.get(key), checker.epoch
+            if recalled is not None and epoch is not None and checker.flag[0]:
                 token, code, instruction, is_open, _, site, properties_at = recalled
                 if (
                     token is epoch.token
@@ -89,12 +93,12 @@ class GuardChecks:
                     and epoch.journal.repeat(time.time(), site, properties_at)
                 ):
                     return is_open
-            table = self._checker.table
-            answer = self._checker.check(subject, name, NO_CALL, frame)
-            self._checker.remember(subject, name, table, answer, frame)
-            return answer[0]
+            if key is not None:
+                # What has a key has nothing that is to be refused or reported.
+                call = NO_CALL if properties is None else ({**properties}, None, None)
+                return checker.check_anew(kept, key, subject, name, call, frame)[0]
         call = call_of(options, properties, fallback, disable_measurement)
-        return self._checker.check(subject, name, call, frame)[0]
+        return checker.check(subject, name, call, frame)[0]
 
     def peek_is_open(
         self,
@@ -124,16 +128,20 @@ class GuardChecks:
         except ValueError:
             frame = _own_frame()
         subject, checker = self._subject(), self._checker
-        is_plain = options is properties is None is fallback is disable_measurement
+        is_plain = (
+            options is properties is None is fallback is disable_measurement
+            and type(name) is str
+        )
         recalled = checker.recall(subject, name, frame) if is_plain else None
         if recalled is not None:
             is_open, index = recalled
             return decided(name, index, subject.values, is_open=is_open)
-        table = checker.table
-        call = call_of(options, properties, fallback, disable_measurement)
-        answer = checker.check(subject, name, call, frame)
         if is_plain:
-            checker.remember(subject, name, table, answer, frame)
+            kept = subject.recalled
+            answer = checker.check_anew(kept, name, subject, name, NO_CALL, frame)
+        else:
+            call = call_of(options, properties, fallback, disable_measurement)
+            answer = checker.check(subject, name, call, frame)
         verdict = Verdict(*answer)
         return GuardDecision(
             name=name,

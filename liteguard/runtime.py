@@ -6,13 +6,13 @@ import math
 import time
 from typing import TYPE_CHECKING, Callable, Optional
 
-from liteguard.checker import Recording
 from liteguard.folder_watch import FolderWatch
 from liteguard.host.pruning import Pruner
 from liteguard.parts import make_parts
 from liteguard.process import exits
 from liteguard.process.turns import Latch
 from liteguard.process.worker import PeriodicWorker
+from liteguard.recording import Recording
 
 if TYPE_CHECKING:
     from liteguard.contexts import ProtectedBundles

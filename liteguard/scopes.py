@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from liteguard.checker import Checker
-    from liteguard.recall import Recalled
+    from liteguard.recall import Key, Recalled
 
 T = TypeVar("T")
 
@@ -47,6 +47,7 @@ class LiteguardScope(GuardChecks):
         "_encoded",
         "_protected_context",
         "recalled",
+        "recalled_calls",
         "values",
     )
 
@@ -63,8 +64,10 @@ class LiteguardScope(GuardChecks):
         """The properties, never edited; not for applications."""
         self._protected_context = protected_context
         self._encoded: Optional[bytes] = None
-        self.recalled: dict[str, Optional[Recalled]] = {}
+        self.recalled: dict[Key, Optional[Recalled]] = {}
         """What checks keep of earlier ones; not for applications."""
+        self.recalled_calls: dict[Key, Optional[Recalled]] = {}
+        """The same, of those with properties of their own."""
 
     def __repr__(self) -> str:
         """Name the properties; their values may be personal."""

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from liteguard.calls import Call
     from liteguard.evaluation.decision import GuardDecisionReason
     from liteguard.evaluation.table import GuardTable
-    from liteguard.recall import Recalled
+    from liteguard.recall import Key, Recalled
     from liteguard.subject import Subject
     from liteguard.types import ProtectedContext
     from liteguard.verdict import Answer
@@ -142,7 +142,8 @@ class _Unprotected:
 
     def __init__(self, subject: Subject) -> None:
         self.values = subject.values
-        self.recalled: dict[str, Optional[Recalled]] = {}
+        self.recalled: dict[Key, Optional[Recalled]] = {}
+        self.recalled_calls: dict[Key, Optional[Recalled]] = {}
         self.encoded_properties = subject.encoded_properties
 
 

@@ -98,6 +98,7 @@ LAYERS = [
     "liteguard.calls",
     "liteguard.verdict",
     "liteguard.recall",
+    "liteguard.recording",
     "liteguard.subject",
     "liteguard.checker",
     "liteguard.executing",

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import gc
+import math
 import sys
 import time
 import weakref
+from enum import Enum
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Callable
 
 import orjson
 import pytest
 
 from clients import guard, rule, running
 from liteguard import LiteguardClient
-from liteguard.evaluation.table import GuardTable
+from liteguard.evaluation.table import CompiledGuard, GuardTable
+from liteguard.recall import key_of
+from liteguard.telemetry.properties import encode_properties
 from recording import RecordingServer
 from waiting import until
 
@@ -25,6 +30,7 @@ if TYPE_CHECKING:
     from backends import Backend
     from liteguard import GuardDecision, LiteguardScope
     from liteguard.telemetry.journals import Journals
+    from liteguard.types import Properties
 
 PRO = guard("some.guard", rules=[rule("plan", "pro")])
 
@@ -318,25 +324,220 @@ def test_readings_are_left_out_as_told(
         if again is not None:
             journal = journals_of(client).current
             assert journal is not None
-            assert journal.repeat(time.time(), again.site, again.properties) == 5
+            assert journal.repeat(time.time(), *again[-2:]) == 5
         client.flush_signals()
     made = 4 if disabled == "by the guard" else 5
     assert ["measurement" in s for s in server.signals()] == [disabled == "no"] * made
 
 
-def test_peek_and_properties_of_the_call_are_not_recalled(
+def test_peek_and_properties_of_the_call_do_not_answer_for_each_other(
     server: RecordingServer, state_dir: Path
 ) -> None:
-    """Neither records what the other would, nor answers for it."""
+    """Neither records what the other would."""
     with client_of(server, state_dir) as client:
         scope = client.create_scope(plan="pro")
         for _ in range(3):
-            scope.is_open("some.guard")
-        assert not scope.is_open("some.guard", properties={"plan": "free"})
-        assert scope.peek_is_open("some.guard")
-        assert scope.is_open("some.guard")
+            assert scope.is_open("some.guard")
+            assert not scope.is_open("some.guard", properties={"plan": "free"})
+            assert scope.peek_is_open("some.guard")
         client.flush_signals()
-    assert [s["result"] for s in server.signals()] == [True] * 3 + [False, True]
+    assert [s["result"] for s in server.signals()] == [True, False] * 3
+
+
+def check_with(scope: LiteguardScope, **properties: Any) -> bool:
+    """Check at one place with properties of the call."""
+    return scope.is_open("some.guard", properties=properties)
+
+
+ASKING: list[Callable[[LiteguardScope], object]] = [
+    check,
+    evaluate,
+    partial(check_with, country="de"),
+]
+
+
+@pytest.mark.parametrize("ask", ASKING, ids=["is_open", "evaluate", "properties"])
+def test_what_is_recalled_evaluates_no_rule(
+    server: RecordingServer,
+    state_dir: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    ask: Callable[[LiteguardScope], object],
+) -> None:
+    """The rules are asked twice, however often the check comes, and it is recorded."""
+    evaluated = []
+    evaluate_rules = CompiledGuard.evaluate
+
+    def noting(guard: CompiledGuard, properties: Properties) -> tuple[bool, int]:
+        evaluated.append(properties)
+        return evaluate_rules(guard, properties)
+
+    monkeypatch.setattr(CompiledGuard, "evaluate", noting)
+    with client_of(server, state_dir) as client:
+        scope = client.create_scope(plan="pro")
+        answers = [ask(scope) for _ in range(10)]
+        assert len(evaluated) == 2
+        assert answers == [answers[0]] * 10
+        client.flush_signals()
+    assert len(set(server.ids())) == 10
+    assert {s["guardName"] for s in server.signals()} == {"some.guard"}
+
+
+def test_properties_of_the_call_are_recorded_when_recalled(
+    server: RecordingServer, state_dir: Path
+) -> None:
+    """Laid over the scope's, as in the checks before."""
+    with client_of(server, state_dir) as client:
+        scope = client.create_scope(plan="free", country="de")
+        for _ in range(5):
+            assert check_with(scope, plan="pro")
+            assert not check_with(scope, plan="free")
+        client.flush_signals()
+    signals = server.signals()
+    assert [s["properties"]["plan"] for s in signals] == ["pro", "free"] * 5
+    assert {s["properties"]["country"] for s in signals} == {"de"}
+    assert len({s["callsiteId"] for s in signals}) == 1
+
+
+class Plan(str, Enum):
+    """Equal to a text, and another thing."""
+
+    PRO = "pro"
+
+
+class Text(str):
+    """Equal to a text, and another thing."""
+
+    __slots__ = ()
+
+
+ALIKE = [
+    [1, True, 1.0, "1"],
+    [True, 1, "true"],
+    [0, False, -0.0, None, math.nan, math.inf, ""],
+    [None, math.nan, "null"],
+    ["pro", Plan.PRO, Text("pro"), b"pro"],
+    [2**53, float(2**53), 2**53 + 1],
+]
+
+
+@pytest.mark.parametrize(
+    "alike", ALIKE, ids=["one", "true", "zero", "none", "text", "large"]
+)
+def test_values_that_are_alike_are_told_apart(
+    server: RecordingServer, state_dir: Path, alike: list[Any]
+) -> None:
+    """What was recalled of one does not answer for another, nor is it recorded."""
+    not_in = {"operator": "NOT_IN", "values": ["pro", True, 1, 0, 2**53]}
+    server.guards[:] = [guard("some.guard", rules=[{**rule("plan", ""), **not_in}])]
+    with client_of(server, state_dir) as client:
+        scope = client.create_scope()
+        answers, expected, recorded = [], [], []
+        for first, *others in (alike, alike[::-1]):
+            for value in (first, first, first, first, *others):
+                answers.append(check_with(scope, plan=value))
+                expected.append(
+                    scope.peek_is_open("some.guard", properties={"plan": value})
+                )
+                recorded.append(orjson.loads(encode_properties({"plan": value})))
+        assert answers == expected
+        client.flush_signals()
+    assert repr([s["properties"] for s in server.signals()]) == repr(recorded)
+
+
+def test_properties_that_were_edited_are_other_properties(
+    server: RecordingServer, state_dir: Path
+) -> None:
+    """An application may keep one dict, and change what is in it."""
+    with client_of(server, state_dir) as client:
+        scope, properties = client.create_scope(), {"plan": "pro"}
+        for plan in ("pro", "pro", "pro", "free", "pro", "free"):
+            properties["plan"] = plan
+            is_open = scope.is_open("some.guard", properties=properties)
+            assert is_open is (plan == "pro")
+
+
+def test_properties_that_another_thread_edits_are_not_remembered(
+    server: RecordingServer, state_dir: Path
+) -> None:
+    """The key may be that of what they were a moment before the check."""
+    with client_of(server, state_dir) as client:
+        scope, checker = client.create_scope(), client._checker
+        key, kept = key_of("some.guard", {"plan": "pro"}), scope.recalled_calls
+        frame = sys._getframe()
+        for plan in ("free", "free", "free", "pro"):
+            assert kept.get(key) is None
+            call = {"plan": plan}, None, None
+            checker.check_anew(kept, key, scope, "some.guard", call, frame)
+        assert kept[key] is not None
+
+
+def test_each_scope_lays_properties_over_its_own(
+    server: RecordingServer, state_dir: Path
+) -> None:
+    """What one recalls is no answer for another."""
+    with client_of(server, state_dir) as client:
+        pro, free = client.create_scope(plan="pro"), client.create_scope(plan="free")
+        for _ in range(4):
+            assert check_with(pro, country="de")
+            assert not check_with(free, country="de")
+
+
+def test_another_bundle_is_obeyed_by_calls_with_properties(
+    server: RecordingServer, state_dir: Path
+) -> None:
+    """Their answers hold for one table too."""
+    with client_of(server, state_dir) as client:
+        scope = client.create_scope()
+        assert [check_with(scope, plan="pro") for _ in range(3)] == [True] * 3
+        closed = GuardTable({"some.guard": orjson.dumps(guard("some.guard"))})
+        client._checker.table = closed
+        assert [check_with(scope, plan="pro") for _ in range(3)] == [False] * 3
+
+
+def test_what_a_scope_keeps_of_calls_is_bounded(
+    server: RecordingServer, state_dir: Path
+) -> None:
+    """A client lives for weeks, and each user's properties are new to it."""
+    with client_of(server, state_dir) as client:
+        scope = client.create_scope()
+        assert not check_with(scope, text="long" * 1000)
+        assert not scope.recalled_calls
+        for _ in range(3):
+            check(scope)
+        for number in range(1000):
+            check_with(scope, number=number)
+            assert len(scope.recalled_calls) <= 250
+        assert recalled(scope)
+
+
+@pytest.mark.parametrize(
+    "properties",
+    [{1: "pro"}, {Text("plan"): "pro"}, {"plan": "\ud800"}, {"plan": 2**70}, {"": [1]}],
+    ids=ascii,
+)
+def test_odd_properties_are_answered_each_time(
+    server: RecordingServer, state_dir: Path, properties: dict[Any, Any]
+) -> None:
+    """What has no JSON of its own is checked as if nothing were recalled."""
+    with client_of(server, state_dir) as client:
+        scope = client.create_scope()
+        expected = scope.peek_is_open("some.guard", properties=properties)
+        for _ in range(4):
+            assert scope.is_open("some.guard", properties=properties) is expected
+        assert not scope.recalled_calls
+
+
+def test_properties_that_are_no_dict_are_refused(
+    server: RecordingServer, state_dir: Path
+) -> None:
+    """Also where they could be recalled; another mapping will do."""
+    with client_of(server, state_dir) as client:
+        for _ in range(3):
+            with pytest.raises(TypeError, match="properties must be a dict, got list"):
+                client.is_open("some.guard", properties=["plan"])  # type: ignore[arg-type]
+            assert client.is_open(
+                "some.guard", properties=MappingProxyType({"plan": "pro"})
+            )
 
 
 def test_check_after_the_shutdown_is_not_recorded(

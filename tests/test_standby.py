@@ -12,10 +12,11 @@ import pytest
 from forking import in_child
 from journals import happening, in_threads, new_recorder, signals_of
 from liteguard.calls import call_of
-from liteguard.checker import Checker, Recording
+from liteguard.checker import Checker
 from liteguard.contexts import ProtectedBundles
 from liteguard.evaluation.table import GuardTable
 from liteguard.host.rate_limits import RateLimits
+from liteguard.recording import Recording
 from liteguard.telemetry.execution import Execution
 from liteguard.telemetry.unadopted import UnadoptedCounts
 from liteguard.telemetry.waiting import Standby
@@ -182,7 +183,8 @@ class _Nobody:
 
     values: dict[str, Any] = {}  # noqa: RUF012  never edited
     protected_context = None
-    recalled: dict[str, Any] = {}  # noqa: RUF012  one check adds nothing
+    recalled: dict[Any, Any] = {}  # noqa: RUF012  one check adds nothing
+    recalled_calls: dict[Any, Any] = {}  # noqa: RUF012  nor here
 
     def encoded_properties(self) -> bytes:
         return b"{}"

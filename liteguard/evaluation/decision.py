@@ -53,17 +53,21 @@ def decided(
         properties: What the rules looked at; copied.
         is_open: The answer.
     """
-    # The constructor takes three times as long: it sets each field of a frozen class by
-    # a call.
-    decision = object.__new__(GuardDecision)
-    fields = decision.__dict__
-    fields["name"] = name
-    fields["is_open"] = is_open
-    fields["adopted"] = True
-    fields["reason"] = _MATCHED_RULE if rule_index >= 0 else _DEFAULT_VALUE
-    fields["matched_rule_index"] = rule_index
-    fields["properties"] = dict(properties)
-    return decision
+    # A plain object becomes a decision when it is filled: the constructor, which sets
+    # each field of a frozen class by a call, makes `evaluate` take twice as long.
+    decision: Any = _Fields()
+    decision.name = name
+    decision.is_open = is_open
+    decision.adopted = True
+    decision.reason = _MATCHED_RULE if rule_index >= 0 else _DEFAULT_VALUE
+    decision.matched_rule_index = rule_index
+    decision.properties = {**properties}
+    decision.__class__ = GuardDecision
+    return decision  # type: ignore[no-any-return]  # what it has become
+
+
+class _Fields:
+    """What a decision is made of."""
 
 
 _MATCHED_RULE = GuardDecisionReason.MATCHED_RULE

@@ -44,6 +44,7 @@ class CompiledGuard:
         default_value: The answer where no rule matches.
         rate_limit: Applied where the answer is open; ``None`` is unlimited.
         dry_run_rate_limit: Counted beside it; ``None`` if there is none.
+        is_limited: Whether one of the two is there.
         disable_measurement: Whether its signals leave process readings out.
         rule_count: How many rules it has, those that never match included.
         verdicts: For each rule that can match its predicate, result and index.
@@ -54,14 +55,10 @@ class CompiledGuard:
     default_value: bool
     rate_limit: Optional[RateLimit]
     dry_run_rate_limit: Optional[DryRunRateLimit]
+    is_limited: bool
     disable_measurement: bool
     rule_count: int
     verdicts: tuple[tuple[Predicate, tuple[bool, int]], ...] = field(repr=False)
-
-    @property
-    def is_limited(self) -> bool:
-        """Whether a limit, or the dry run of one, is applied to open answers."""
-        return self.rate_limit is not None or self.dry_run_rate_limit is not None
 
     def evaluate(self, properties: Properties) -> tuple[bool, int]:
         """Return the answer and the index of the rule that decided, -1 if none did.
@@ -264,6 +261,7 @@ def _compile_guard(
         default_value=guard.default_value,
         rate_limit=guard.rate_limit,
         dry_run_rate_limit=guard.dry_run_rate_limit,
+        is_limited=bool(guard.rate_limit or guard.dry_run_rate_limit),
         disable_measurement=guard.disable_measurement,
         rule_count=len(guard.rules),
         verdicts=tuple(verdicts),
