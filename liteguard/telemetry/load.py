@@ -138,5 +138,7 @@ class Load:
                 size += len(signal)
                 if size > _MAX_BYTES and (signals or self._signals):
                     return position, signals
-                signals.append((record, signal))
+                # A copy, as the original has room for a kilobyte: to keep hundreds of
+                # those takes new pages of the kernel, and twice the time of encoding.
+                signals.append((record, bytes(memoryview(signal))))
         return len(records), signals
