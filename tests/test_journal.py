@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -11,6 +12,9 @@ from journals import NEVER, fill, in_threads, new_file, new_journal
 from liteguard.telemetry.journal import Journal, JournalFull, LeasedJournal
 from liteguard.telemetry.journal_file import LEASE_GRACE_NS, text_size
 from waiting import until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 RECORD = (1.0, 0, 0, 0)
 
@@ -156,14 +160,14 @@ def test_append_that_meets_the_seal_is_told_so(*, is_repeated: bool) -> None:
     journal = new_journal(new_file(None))
     journal.readings_from, journal.readings_until = 0.0, 2.0
     fill(journal, 1)
-    draw = journal._next_number
+    drawn = journal._numbers
 
-    def draw_after_a_seal() -> int:
-        journal._next_number = draw
+    def draw_after_a_seal() -> Iterator[int]:
+        journal._numbers = drawn
         journal.seal()
-        return draw()
+        yield next(drawn)
 
-    journal._next_number = draw_after_a_seal
+    journal._numbers = draw_after_a_seal()
     number = journal.repeat(1.0, 0, 0) if is_repeated else journal.append(*RECORD)
     assert number == 0
     assert numbers(journal) == [1]
@@ -182,19 +186,19 @@ def test_append_of_a_signal_handler_in_the_middle_of_the_seal_is_told_so(
     def append() -> int:
         return journal.repeat(1.0, 0, 0) if is_repeated else journal.append(*RECORD)
 
-    draw = journal._next_number
+    drawn = journal._numbers
     told: list[int] = []
 
-    def draw_while_a_handler_appends() -> int:
-        journal._next_number = draw
+    def draw_while_a_handler_appends() -> Iterator[int]:
+        journal._numbers = drawn
         if moment == "before":
             told.append(append())
-        number = draw()
+        number = next(drawn)
         if moment == "after":
             told.append(append())
-        return number
+        yield number
 
-    journal._next_number = draw_while_a_handler_appends
+    journal._numbers = draw_while_a_handler_appends()
     journal.seal()
     assert told == [0]
     assert numbers(journal) == [1]

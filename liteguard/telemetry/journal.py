@@ -19,7 +19,7 @@ from liteguard.telemetry.journal_file import (
 from liteguard.telemetry.records import RECORD_BYTES, write_check
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Hashable, Iterator
 
     from liteguard.telemetry.records import Details
 
@@ -54,7 +54,7 @@ class Journal:
         self._capacity = file.capacity
         self._flush_size = flush_size
         self._on_many = on_many
-        self._next_number: Callable[[], int] = itertools.count(1).__next__
+        self._numbers: Iterator[int] = itertools.count(1)
         # Reentrant: a signal handler or a finalizer that makes a check may run in the
         # middle of another check of the same thread.
         self._lock = threading.RLock()
@@ -127,7 +127,7 @@ class Journal:
         # `seal`, whose last number is not known yet.
         if self._is_sealing:
             return 0
-        number = self._next_number()
+        number = next(self._numbers)
         self.file.store(number, seconds, site, properties, readings, details)
         if self._is_sealing:
             return self._counts(number)
@@ -144,7 +144,7 @@ class Journal:
         """
         if self._is_sealing or not self.readings_from <= seconds < self.readings_until:
             return 0
-        number = self._next_number()
+        number = next(self._numbers)
         # In place, and not by `store`: measured, that would take a tenth more.
         write_check(
             self._memory,
@@ -179,7 +179,7 @@ class Journal:
         if self._is_sealing:
             return False
         self._is_sealing = True
-        self._last_number = self._next_number() - 1
+        self._last_number = next(self._numbers) - 1
         self.file.seal(self._last_number)
         return True
 

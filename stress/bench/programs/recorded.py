@@ -43,7 +43,7 @@ class InMemory(Journal):
         """Append a record."""
         if self._is_sealing:
             return 0
-        number = self._next_number()
+        number = next(self._numbers)
         self._records.append((number, seconds, site, properties, readings, details))
         if self._is_sealing:
             return self._counts(number)
@@ -55,7 +55,7 @@ class InMemory(Journal):
         """Append a record of a check that comes again."""
         if self._is_sealing or not self.readings_from <= seconds < self.readings_until:
             return 0
-        number = self._next_number()
+        number = next(self._numbers)
         self._records.append((number, seconds, site, properties, self.readings))
         if self._is_sealing:
             return self._counts(number)
