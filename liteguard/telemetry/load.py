@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING, NamedTuple, Optional
 
 import orjson
@@ -133,12 +132,14 @@ class Load:
         signals: list[tuple[Record, bytes]] = []
         size = self._bytes
         for position, record in enumerate(records):
-            with contextlib.suppress(ValueError):  # a damaged record: counted as lost
+            try:
                 signal = encoder.encode(record)
-                size += len(signal)
-                if size > _MAX_BYTES and (signals or self._signals):
-                    return position, signals
-                # A copy, as the original has room for a kilobyte: to keep hundreds of
-                # those takes new pages of the kernel, and twice the time of encoding.
-                signals.append((record, bytes(memoryview(signal))))
+            except ValueError:  # a damaged record: counted as lost
+                continue
+            size += len(signal)
+            if size > _MAX_BYTES and (signals or self._signals):
+                return position, signals
+            # A copy, as the original has room for a kilobyte: to keep hundreds of
+            # those takes new pages of the kernel, and twice the time of encoding.
+            signals.append((record, bytes(memoryview(signal))))
         return len(records), signals
