@@ -207,7 +207,7 @@ class Checker:
         if key not in kept:
             # Most scopes live for one request, and ask for most guards once.
             note(kept, key)
-        elif not call[0] or self.key_of(name, call[0]) == key:
+        elif key is name or self.key_of(name, call[0]) == key:
             # Else another thread has changed them before they were copied.
             epoch = self._epoch_of(table, answer[-1])
             if epoch and self._is_constant(subject, epoch.table.lookup(name)):

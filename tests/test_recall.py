@@ -464,9 +464,10 @@ def test_properties_that_another_thread_edits_are_not_remembered(
         scope, checker = client.create_scope(), client._checker
         key, kept = key_of("some.guard", {"plan": "pro"}), scope.recalled_calls
         frame = sys._getframe()
-        for plan in ("free", "free", "free", "pro"):
+        free, pro = {"plan": "free"}, {"plan": "pro"}
+        for properties in (free, free, {}, {}, pro):
             assert kept.get(key) is None
-            call = {"plan": plan}, None, None
+            call = properties, None, None
             checker.check_anew(kept, key, scope, "some.guard", call, frame)
         assert kept[key] is not None
 
