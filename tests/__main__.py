@@ -28,6 +28,7 @@ OLDEST_FOR_LINT = (3, 10)
 
 SYSTEM_PACKAGES: dict[str, str] = {
     "chromium": "chromium",
+    "curl": "curl",
     "openssl": "openssl",
     "redis-server": "redis-server",
 }
