@@ -26,6 +26,9 @@ LONGEST_FAREWELL_SECONDS = 10.0
 NUMBERS = itertools.count(1)
 # uWSGI 2.0.26, the last to run no threads by itself, has no wheels for newer Pythons.
 collect_ignore = [] if sys.version_info < (3, 13) else ["servers/test_uwsgi_old.py"]
+if sys.version_info < (3, 10):
+    # What is compared has no wheels for Python 3.9, and takes a minute on each other.
+    collect_ignore.append("test_pages_commands.py")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
