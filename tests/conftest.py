@@ -59,12 +59,15 @@ def child_processes() -> set[int]:
 
 
 def _is_worth_naming(pid: int) -> bool:
+    process = Path(f"/proc/{pid}")
     try:
-        command = Path(f"/proc/{pid}/cmdline").read_bytes()
+        state = process.joinpath("stat").read_text().rpartition(")")[2].split()[0]
+        command = process.joinpath("cmdline").read_bytes()
     except OSError:
         return False
-    # A zombie has no command line; multiprocessing's helpers stay by design.
-    return bool(command) and b"multiprocessing." not in command
+    # multiprocessing's helpers stay by design. In the middle of an exec a process has
+    # no command line, as a zombie has none.
+    return state not in "ZX" and b"multiprocessing." not in command
 
 
 @pytest.fixture(autouse=True)

@@ -162,7 +162,8 @@ class Machine:
         places[str(ROOT / "liteguard")] = "/opt/shop/liteguard"
         for path, volume in service.mounts.items():
             places[str(self._folder / "volumes" / volume)] = path
-        for source, target in places.items():
+        # What lies within another place is mounted after that.
+        for source, target in sorted(places.items(), key=lambda place: place[1]):
             if Path(source).is_symlink():
                 yield f"cp -P {source} {root}{target}"
             else:
