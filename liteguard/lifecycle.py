@@ -12,7 +12,7 @@ from liteguard.contexts import ProtectedBundles
 from liteguard.errors import NotReadyError
 from liteguard.evaluation.table import GuardTable
 from liteguard.host.rate_limits import RateLimits
-from liteguard.process import exits, uwsgi
+from liteguard.process import exits, interrupts, uwsgi
 from liteguard.process.logs import Trouble, logger
 from liteguard.revival import Revival
 from liteguard.runtime import Runtime
@@ -235,7 +235,7 @@ class Lifecycle:
 
 def _tell(callback: Listener, changed: frozenset[str]) -> None:
     try:
-        callback(changed)
+        interrupts.as_outside(lambda: callback(changed))
     except BaseException as error:
         # A CancelledError is no Exception; what ends a greenlet has to end it.
         if type(error).__name__ == "GreenletExit":

@@ -32,6 +32,7 @@ LAYERS = [
     "liteguard.process.logs",
     "liteguard.process.turns",
     "liteguard.process.uwsgi",
+    "liteguard.process.interrupts",
     "liteguard.process.waker",
     "liteguard.process.exits",
     "liteguard.process.fork",

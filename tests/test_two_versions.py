@@ -100,6 +100,7 @@ def test_two_versions_share_a_folder_and_no_file(
                 until(lambda: not client.is_open("open.guard"))
                 until(lambda: ask() == ["False", "leader", str(folder)])
                 assert client.status().role == "leader"
+                until((folder / "flushed-9").exists)
             (left,) = (folder / "journals-9").iterdir()
             before = left.read_bytes()
             assert client.flush_signals()

@@ -11,6 +11,8 @@ import sys
 from _thread import allocate_lock, start_new_thread
 from typing import Callable
 
+from liteguard.process.interrupts import keep_out
+
 
 class Waker:
     """Calls *action* once, after *delay_seconds*, unless it is cancelled before.
@@ -38,6 +40,7 @@ class Waker:
         self._ended.acquire(timeout=timeout_seconds)
 
     def _run(self) -> None:
+        keep_out()
         try:
             if not self._cancelled.acquire(timeout=self._delay_seconds):
                 self._action()

@@ -11,10 +11,12 @@ import threading
 import time
 from typing import Callable, Optional
 
+from liteguard.process import interrupts
 from liteguard.process.logs import Trouble
 
 _PAUSE_AFTER_A_BUG_SECONDS = 5.0
 _LONGEST_PAUSE_SECONDS = 300.0
+_LONGEST_END_SECONDS = 1.0
 _LONGEST_WAIT_SECONDS = 1e6  # no platform's clock refuses this
 
 
@@ -95,6 +97,7 @@ class PeriodicWorker:
         return self._is_stopping
 
     def _run(self) -> None:
+        interrupts.keep_out()
         delay_seconds = self._first_delay_seconds
         while not self._is_stopping:
             self._idle.acquire(
@@ -140,9 +143,12 @@ def _start_elsewhere(thread: threading.Thread) -> None:
     ended = _thread.allocate_lock()
     ended.acquire()
     failures: list[RuntimeError] = []
+    native_ids: list[int] = []
 
     def start() -> None:
         try:
+            if interrupts.keep_out():
+                native_ids.append(threading.get_native_id())
             thread.start()
         except RuntimeError as error:
             failures.append(error)
@@ -152,20 +158,22 @@ def _start_elsewhere(thread: threading.Thread) -> None:
     # Asked for by the module: gevent puts its own there.
     _thread.start_new_thread(start, ())
     ended.acquire()
+    for native_id in native_ids:
+        _wait_for_the_kernel(native_id, time.monotonic() + _LONGEST_END_SECONDS)
     if failures:
         raise failures[0]
 
 
 def _wait_for_the_kernel(native_id: Optional[int], deadline: float) -> None:
-    """Wait until a joined thread is gone for the kernel as well.
+    """Wait until a thread that has ended is gone for the kernel as well.
 
-    CPython 3.12 lets join() return a moment before that, counts the kernel's threads
-    at a fork, and warns of what is already over.
+    From 3.12 on CPython counts the kernel's threads at a fork, and warns of what is
+    already over.
     """
-    if _JOIN_RETURNS_EARLY and native_id is not None:
+    if _FORKS_WARN and native_id is not None:
         task = f"/proc/self/task/{native_id}"
         while os.path.exists(task) and time.monotonic() < deadline:  # noqa: PTH110  quicker
             time.sleep(0)
 
 
-_JOIN_RETURNS_EARLY = sys.platform == "linux" and sys.version_info[:2] == (3, 12)
+_FORKS_WARN = sys.platform == "linux" and sys.version_info >= (3, 12)

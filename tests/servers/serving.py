@@ -104,6 +104,8 @@ class Server:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+        # Without a master its workers may end later, and listen until then.
+        until(lambda: not is_any_alive(process.pid))
 
     @property
     def pid(self) -> int:
@@ -223,6 +225,16 @@ class Server:
     def _running(self) -> subprocess.Popen[bytes]:
         assert self._process is not None
         return self._process
+
+
+def is_any_alive(group: int) -> bool:
+    """Whether a process of *group* has not ended."""
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            state, _, its_group = stat.read_text().rpartition(")")[2].split()[:3]
+            if int(its_group) == group and state not in "ZX":
+                return True
+    return False
 
 
 def is_alive(pid: int) -> bool:
