@@ -278,6 +278,8 @@ def test_kill_between_sending_and_answer_repeats_a_batch_and_loses_none(
             "say('ready'); sys.stdin.readline(); checks(600); sys.stdin.read()",
             open_guard,
             state_dir,
+            # Only signals are sent meanwhile.
+            LITEGUARD_REFRESH_RATE_SECONDS="3600",
             LITEGUARD_BACKEND_URL=line.url,
             LITEGUARD_HTTP_TIMEOUT_SECONDS="30",
         ) as dying:
