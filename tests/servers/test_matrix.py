@@ -6,6 +6,7 @@ table of the documentation anew.
 
 from __future__ import annotations
 
+import re
 import time
 from typing import TYPE_CHECKING, Callable, NamedTuple
 
@@ -35,8 +36,10 @@ MOST_POLLS_PER_INTERVAL = 1.5
 UNHURRIED = {"LITEGUARD_FLUSH_RATE_SECONDS": "3600"}
 AT_THE_END = "all delivered"
 LATER = "the next start delivers"
-# uWSGI may end before a worker has run its exit handlers.
+# uWSGI may end before a worker has run its exit handlers, and a child of Celery tries
+# for half a second alone.
 UNSURE = (AT_THE_END, LATER)
+TOO_SLOW = re.compile("liteguard: cannot deliver signals, they are kept: no answer .*")
 
 
 class Cell(NamedTuple):
@@ -97,7 +100,8 @@ def cells() -> Iterator[Cell]:
             start = _uwsgi("--master", *load, *options)
             yield Cell(f"uWSGI, {loading}", given or "default", start, UNSURE)
     yield Cell("uWSGI, no master", "default", _uwsgi(), UNSURE)
-    yield Cell("Celery, prefork", "default", _celery("--concurrency", str(WORKERS)))
+    children = _celery("--concurrency", str(WORKERS))
+    yield Cell("Celery, prefork", "default", children, UNSURE)
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +144,7 @@ def test_promises_hold(
         assert roles == ["follower"] * (WORKERS - 1) + ["leader"]
         assert len({told["generation"] for told in answers.values()}) == 1
         server.stop()
-        server.assert_log_is_clean()
+        server.assert_log_is_clean(but=TOO_SLOW if LATER in cell.endings else None)
     ending = what_became_of_the_checks(server)
     assert ending in cell.endings
     assert polls <= MOST_POLLS_PER_INTERVAL
