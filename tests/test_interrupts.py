@@ -15,6 +15,7 @@ from clients import FAST, TOKEN, guard
 from conftest import own_threads
 from forking import in_child
 from liteguard import LiteguardClient
+from liteguard.process.waker import Waker
 from recording import RecordingServer
 from waiting import until
 
@@ -67,6 +68,18 @@ def test_no_thread_of_the_package_gets_a_signal(
             return [are_kept_out(), not blocked(threading.get_native_id())]
 
         assert in_child(in_this_child) == [True, True]
+
+
+def test_thread_that_revives_a_child_gets_no_signal() -> None:
+    """It is the first one there, and at work when a server may end its worker."""
+    told: list[set[int]] = []
+    waker = Waker(
+        lambda: told.append(signal.pthread_sigmask(signal.SIG_BLOCK, ())), 0.0
+    )
+    waker.start()
+    until(lambda: told)
+    waker.cancel(10.0)
+    assert set(KEPT_OUT) <= told[0]
 
 
 def test_callback_runs_with_signals(server: RecordingServer, state_dir: Path) -> None:

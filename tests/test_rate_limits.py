@@ -536,7 +536,7 @@ def test_where_nothing_can_be_shared_a_process_counts_for_itself(
     elif missing == "space":
         monkeypatch.setattr(window_files, "reserves_space", lambda _: False)
     elif missing == "clock":
-        monkeypatch.setattr(window_files, "is_told", lambda: False)
+        monkeypatch.setattr(window_files, "are_offsets_told", lambda: False)
     else:
         found = None if missing == "ctypes" else SimpleNamespace(PyDLL=SimpleNamespace)
         monkeypatch.setattr(shared_locks, "ctypes", found)

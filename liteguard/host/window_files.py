@@ -21,7 +21,7 @@ from liteguard.errors import StateFolderError
 from liteguard.host.descriptors import OwnDescriptor
 from liteguard.host.stripes import HEADER_BYTES, lock_count
 from liteguard.host.window_table import Shape, WindowTable
-from liteguard.process.clock import host_boot_ns, is_told
+from liteguard.process.clock import are_offsets_told, host_boot_ns
 from liteguard.process.identity import boot_id
 from liteguard.process.shared_locks import SharedLocks, require_locks
 from liteguard.telemetry.journal_folder import mapped
@@ -164,7 +164,7 @@ def _remove_old(path: Path) -> None:
 
 def _header(shape: Shape) -> bytes:
     """Return what a file that this process can share begins with."""
-    clock = "" if is_told() else "untold"
+    clock = "" if are_offsets_told() else "untold"
     what = "\n".join((boot_id(), clock, platform.machine(), *platform.libc_ver()[:1]))
     tag = blake2b(what.encode(), digest_size=16).digest()
     return _HEADER.pack(_MAGIC, tag, *shape)

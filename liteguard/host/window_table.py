@@ -27,7 +27,6 @@ _MOST_IN_ENTRY = (1 << _COUNT_BITS) - 1
 _WINDOW_AND_COUNT = (1 << _END_SHIFT) - 1
 # The state of a log: where it begins, and how many entries it has.
 _FIRST_SHIFT = 32
-_LENGTH_MASK = (1 << _FIRST_SHIFT) - 1
 
 
 class Shape(NamedTuple):

@@ -46,7 +46,7 @@ def _offset_ns(clock: str, pid: int) -> int:
     return offset_of(clock, text)
 
 
-def is_told() -> bool:
+def are_offsets_told() -> bool:
     """Whether the kernel tells by how much this process's clocks are off."""
     return _OFFSETS.exists()
 
